@@ -1,0 +1,115 @@
+"""Everything a person reads goes through here: messages to stderr, results to stdout.
+
+A user's text is text: markup, highlighting and emoji codes are never interpreted,
+and control characters are shown as escapes (a file name cannot paint the terminal).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import time
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+def plain(text: str) -> str:
+    """``text`` with control characters (but for line breaks and tabs) shown as escapes."""
+    return _CONTROL.sub(lambda m: m.group().encode("unicode_escape").decode("ascii"), text)
+
+
+class _Voice:
+    """Where messages go, how many, and the log file that hears all of them."""
+
+    verbosity = 0
+    log: TextIO | None = None
+    silent = False
+
+
+_voice = _Voice()
+
+
+@cache
+def console() -> Console:
+    """The one console, on stderr; colours obey ``NO_COLOR`` and the terminal."""
+    from rich.console import Console
+
+    return Console(stderr=True, markup=False, highlight=False, emoji=False, soft_wrap=True)
+
+
+def set_verbosity(level: int) -> None:
+    """-1: warnings and errors only; 0: messages; 1: details too."""
+    _voice.verbosity = level
+
+
+def verbosity() -> int:
+    """The level set by ``-q`` and ``-v``."""
+    return _voice.verbosity
+
+
+def silence() -> None:
+    """Print nothing from here on: for the processes that are not the first."""
+    _voice.silent = True
+
+
+def attach_log(path: Path | None) -> None:
+    """Also write every message, with its time, at the end of ``path``; None detaches."""
+    if _voice.log is not None:
+        _voice.log.close()
+    _voice.log = None if path is None else path.open("a", encoding="utf-8")
+
+
+def _emit(text: str, style: str, level: int) -> None:
+    text = plain(text)
+    if _voice.log is not None and not _voice.silent:
+        _voice.log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
+        _voice.log.flush()
+    if level <= _voice.verbosity and not _voice.silent:
+        console().print(text, style=style)
+
+
+def say(text: str) -> None:
+    """A message for everyone but ``-q``."""
+    _emit(text, "", 0)
+
+
+def detail(text: str) -> None:
+    """A message for ``-v``."""
+    _emit(text, "dim", 1)
+
+
+def warn(text: str) -> None:
+    """A message that even ``-q`` shows."""
+    _emit(f"warning: {text}", "yellow", -1)
+
+
+def error(text: str, hint: str = "") -> None:
+    """The last words of a command that failed."""
+    _emit(f"error: {text}" + (f"\n  {hint}" if hint else ""), "bold red", -1)
+
+
+def show(renderable: RenderableType) -> None:
+    """A table or other rich object, on stderr, unless ``-q``."""
+    if _voice.verbosity >= 0 and not _voice.silent:
+        console().print(renderable)
+
+
+def result(text: str) -> None:
+    """A result, on stdout: the only thing that goes there."""
+    if not _voice.silent:
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+
+
+def is_live() -> bool:
+    """Whether a live display makes sense: a terminal that can move its cursor, and no ``-q``."""
+    dumb = os.environ.get("TERM", "") in {"dumb", "unknown"}
+    quiet = _voice.verbosity < 0 or _voice.silent
+    return console().is_terminal and not dumb and not quiet

@@ -1,0 +1,1 @@
+"""Pictures on disk: which there are, how they are cut into parts, how they are decoded."""

@@ -1,0 +1,1 @@
+"""One training, told as a generator of events."""

@@ -1,0 +1,1 @@
+"""What hears a run's events."""

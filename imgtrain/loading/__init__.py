@@ -1,0 +1,1 @@
+"""From files to batches, without making the engine wait."""
