@@ -66,11 +66,16 @@ def attach_log(path: Path | None) -> None:
     _voice.log = None if path is None else path.open("a", encoding="utf-8")
 
 
+def log_only(text: str) -> None:
+    """A message for the log file alone: a person sees it elsewhere."""
+    if _voice.log is not None and not _voice.silent:
+        _voice.log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {plain(text)}\n")
+        _voice.log.flush()
+
+
 def _emit(text: str, style: str, level: int) -> None:
     text = plain(text)
-    if _voice.log is not None and not _voice.silent:
-        _voice.log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
-        _voice.log.flush()
+    log_only(text)
     if level <= _voice.verbosity and not _voice.silent:
         console().print(text, style=style)
 

@@ -1,0 +1,155 @@
+"""``imgtrain predict``: classes and probabilities of pictures."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from imgtrain import console
+from imgtrain.commands.flags import takes_settings
+from imgtrain.errors import DataError
+from imgtrain.settings.layers import Loaded
+
+if TYPE_CHECKING:
+    from imgtrain.predictor import Prediction
+
+
+@takes_settings("predict", "hardware")
+def predict(  # noqa: PLR0917  # each is an option of the command line
+    loaded: Loaded,
+    pictures: Annotated[
+        list[str], typer.Argument(help="Files, folders, globs, or - for a list on stdin.")
+    ],
+    *,
+    run: Annotated[
+        str | None,
+        typer.Option("--run", "-r", help="Run or model.safetensors; the newest run if not given."),
+    ] = None,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder that holds the runs.")
+    ] = Path("runs"),
+    json_: Annotated[bool, typer.Option("--json", help="Print a JSON list on stdout.")] = False,
+    csv_file: Annotated[
+        Path | None, typer.Option("--csv", help="Write every class's probability to this file.")
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit with 3 if any picture cannot be read.")
+    ] = False,
+) -> None:
+    """Classify pictures with a trained model."""
+    paths = list(expand(pictures))
+    if not paths:
+        raise DataError(
+            f"no pictures in {', '.join(pictures)}", "give files, folders, globs, or - for stdin"
+        )
+    from imgtrain.predictor import load
+
+    predictor = load(run, output=output, hardware=loaded.settings.hardware)
+    classes, top_k = predictor.classes, loaded.settings.predict.top_k
+    failed = 0
+    with _writing(csv_file, classes) as write:
+        rows = []
+        for found in predictor.stream(paths):
+            failed += found.error is not None
+            write(found)
+            if json_:
+                rows.append(as_json(found, classes, top_k))
+            else:
+                console.result(as_text(found, classes, top_k, alone=len(paths) == 1))
+    if json_:
+        console.result(json.dumps(rows, ensure_ascii=False))
+    if failed and (strict or failed == len(paths)):
+        raise DataError(f"{failed} of {len(paths)} pictures could not be read")
+
+
+def expand(names: Iterable[str]) -> Iterator[str]:
+    """Files as they are; pictures in folders, below globs, and listed on stdin.
+
+    A name that matches nothing is passed on: its row will say that it is not there.
+    """
+    from glob import glob, has_magic
+
+    from imgtrain.data.listing import is_picture
+
+    for name in names:
+        path = Path(name)
+        if name == "-":
+            yield from (line.rstrip("\r\n") for line in sys.stdin if line.strip())
+        elif path.is_dir():
+            inside = (p for p in path.rglob("*") if not any(
+                part.startswith(".") for part in p.relative_to(path).parts
+            ))
+            yield from sorted(str(p) for p in inside if is_picture(p.name) and p.is_file())
+        elif not path.exists() and has_magic(name):
+            yield from sorted(f for f in glob(name, recursive=True) if Path(f).is_file())  # noqa: PTH207  # relative, absolute and ** alike
+        else:
+            yield name
+
+
+def _best(found: Prediction, classes: tuple[str, ...], top_k: int) -> list[tuple[str, float]]:
+    """The likeliest classes and their probabilities, likeliest first."""
+    assert found.probs is not None
+    order = (-found.probs).argsort(kind="stable")[:top_k]
+    return [(classes[k], float(found.probs[k])) for k in order.tolist()]
+
+
+def as_json(found: Prediction, classes: tuple[str, ...], top_k: int) -> dict[str, Any]:
+    """One picture's object."""
+    if found.probs is None:
+        return {"path": found.path, "pred": None, "prob": None, "top": [], "error": found.error}
+    best = _best(found, classes, top_k)
+    top = [{"class": name, "prob": round(prob, 6)} for name, prob in best]
+    return {
+        "path": found.path,
+        "pred": best[0][0],
+        "prob": round(best[0][1], 6),
+        "top": top,
+        "error": None,
+    }
+
+
+def as_text(found: Prediction, classes: tuple[str, ...], top_k: int, *, alone: bool) -> str:
+    """One picture for people: a small table when it is alone, else a line."""
+    if found.probs is None:
+        return console.plain(f"{found.path}\terror: {found.error}")
+    best = [(console.plain(name), prob) for name, prob in _best(found, classes, top_k)]
+    if not alone:
+        shown = "  ".join(f"{name} {prob:.6f}" for name, prob in best)
+        return f"{console.plain(found.path)}\t{shown}"
+    width = max(len("class"), *(len(name) for name, _ in best))
+    lines = [console.plain(found.path), f"{'class':<{width}}  probability"]
+    return "\n".join([*lines, *(f"{name:<{width}}  {prob:.6f}" for name, prob in best)])
+
+
+@contextlib.contextmanager
+def _writing(path: Path | None, classes: tuple[str, ...]) -> Iterator[Any]:
+    """A function that adds a row to the CSV file, or does nothing."""
+    if path is None:
+        yield lambda _: None
+        return
+    from imgtrain.files import replacing
+
+    with replacing(path) as handle:
+        text = io.TextIOWrapper(handle, encoding="utf-8", newline="")
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(["path", "pred", "prob", *(f"prob_{name}" for name in classes), "error"])
+
+        def write(found: Prediction) -> None:
+            if found.probs is None:
+                writer.writerow([found.path, "", "", *([""] * len(classes)), found.error])
+                return
+            name, prob = _best(found, classes, 1)[0]
+            probs = [f"{p:.6f}" for p in found.probs.tolist()]
+            writer.writerow([found.path, name, f"{prob:.6f}", *probs, ""])
+
+        yield write
+        text.flush()
+        text.detach()

@@ -1,0 +1,37 @@
+"""``imgtrain train``: one training, from pictures to a report."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from imgtrain import console
+from imgtrain.commands.flags import takes_settings
+from imgtrain.settings.layers import Loaded
+
+
+@takes_settings(
+    "data", "augment", "model", "loss", "optim", "schedule", "train", "hardware", "run"
+)
+def train(
+    loaded: Loaded,
+    *,
+    json_: Annotated[
+        bool, typer.Option("--json", help="Print the run and its metrics as JSON on stdout.")
+    ] = False,
+) -> None:
+    """Train a model on labelled pictures, score it once on the test part, write a report.
+
+    Without arguments it trains on the built-in digits. The same command goes on with its own
+    unfinished run.
+    """
+    console.say(f"reading {loaded.settings.data.root}")
+    from imgtrain.training import train as train_model
+
+    result = train_model(loaded.settings, origins=loaded.origins)
+    if json_:
+        import json
+
+        value = {"run": str(result.run), "metrics": dict(result.metrics)}
+        console.result(json.dumps(value, ensure_ascii=False))

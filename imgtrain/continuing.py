@@ -1,0 +1,97 @@
+"""Which folder a command works in: a new one, or an earlier run's that it goes on with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from imgtrain import console
+from imgtrain.errors import RunError
+from imgtrain.rundir import RunDir, find_run, identity_of, unfinished_run
+from imgtrain.settings.layers import flatten, from_flat
+from imgtrain.settings.schema import Settings, all_settings
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A run to go on with (``run`` and its own resolved settings), or None: a new one."""
+
+    run: RunDir | None
+    settings: Settings
+
+
+def identity_keys(settings: Settings) -> dict[str, object]:
+    """The settings that make a run this run."""
+    declared = all_settings()
+    flat = flatten(settings)
+    return {k: v for k, v in flat.items() if declared[k].flag.identity != "free"}
+
+
+def read_saved(run: RunDir) -> Settings:
+    """The resolved settings in a run's ``config.yaml``.
+
+    Raises:
+        RunError: If they cannot be read.
+    """
+    try:
+        value = yaml.safe_load(run.config.read_text(encoding="utf-8"))
+        return Settings.model_validate(value)
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise RunError(
+            f"{run.config} cannot be read: {str(error).splitlines()[0]}", "start anew with --fresh"
+        ) from error
+
+
+def named_run(settings: Settings, set_by_user: Mapping[str, object]) -> Choice:
+    """``--resume``: the named run, with its own settings but for what may change.
+
+    Raises:
+        RunError: If the run is not there, or a setting was asked for that it does not have.
+    """
+    run = find_run(settings.run.resume, settings.run.output)
+    saved = flatten(read_saved(run))
+    asked = _asked_before(run)
+    declared = all_settings()
+    different = []
+    for key, value in set_by_user.items():
+        if declared[key].flag.identity == "part":
+            if value not in (saved[key], asked.get(key, saved[key])):
+                different.append(f"{key} (run: {saved[key]}, now: {value})")
+        else:
+            saved[key] = value
+    if different:
+        raise RunError(
+            f"{run.path} cannot go on with other settings: {'; '.join(different)}",
+            "leave them out, or start a new run without --resume",
+        )
+    saved |= {"run.output": str(settings.run.output), "run.resume": settings.run.resume}
+    return Choice(run, from_flat(saved))
+
+
+def _asked_before(run: RunDir) -> dict[str, Any]:
+    from imgtrain.files import read_json
+
+    try:
+        found = read_json(run.provenance).get("asked", {})
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def same_command(settings: Settings, fingerprint: str, name: str) -> Choice:
+    """The unfinished run that an equal command began, if there is one and ``--fresh`` is not set."""
+    if settings.run.fresh:
+        return Choice(None, settings)
+    identity = identity_of(identity_keys(settings), fingerprint, name)
+    run = unfinished_run(settings.run.output, name, identity)
+    if run is None:
+        return Choice(None, settings)
+    console.say(f"going on with {run.path}, which is unfinished (--fresh starts anew)")
+    declared = all_settings()
+    flat = flatten(read_saved(run))
+    now = flatten(settings)
+    flat |= {k: now[k] for k in flat if declared[k].flag.identity == "free" and k in now}
+    return Choice(run, from_flat(flat))

@@ -1,0 +1,206 @@
+"""A training's state on disk: whole or absent, and the one before it as a reserve."""
+
+from __future__ import annotations
+
+import pickle
+import shutil
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import torch
+from torch import Tensor
+
+from imgtrain import console
+from imgtrain.engine.state import Progress, TrainState
+from imgtrain.errors import DiskError, RunError
+from imgtrain.files import replacing, sync_folder
+
+FORMAT = 1
+
+
+class _Remembering:
+    """A file that keeps the error which torch's writer would turn into another one."""
+
+    def __init__(self, handle: IO[bytes]) -> None:
+        self._handle = handle
+        self.error: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        try:
+            return self._handle.write(data)
+        except OSError as error:
+            self.error = error
+            raise
+
+    def flush(self) -> None:
+        self._handle.flush()
+
+
+def save_tensors(path: Path, value: Mapping[str, Any]) -> None:
+    """Write tensors and plain values, atomically.
+
+    Raises:
+        DiskError: If the disk is full or cannot be written.
+    """
+    with replacing(path) as handle:
+        file = _Remembering(handle)
+        try:
+            torch.save(dict(value), file)  # type: ignore[arg-type]  # write and flush are enough
+        except RuntimeError as error:
+            raise (file.error or error) from error
+
+
+def load_tensors(path: Path) -> dict[str, Any]:
+    """Read what ``save_tensors`` wrote, without running any code in it.
+
+    Raises:
+        RunError: If it is broken or not ours.
+    """
+    try:
+        value = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, zipfile.BadZipFile) as error:
+        if isinstance(error, FileNotFoundError):
+            raise
+        reason = (str(error).splitlines() or [""])[0]
+        raise RunError(f"{path} is broken or no checkpoint ({reason[:120]})") from error
+    if not isinstance(value, dict) or value.get("format", 0) > FORMAT:
+        raise RunError(f"{path} is no checkpoint of this version of imgtrain")
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoints:
+    """The checkpoints of one run.
+
+    Args:
+        folder: Where they lie.
+        every: Keep a numbered one each so many epochs; 0 keeps none.
+        keep: How many numbered ones stay.
+    """
+
+    folder: Path
+    every: int
+    keep: int
+
+    @property
+    def last(self) -> Path:
+        """The newest state."""
+        return self.folder / "last.pt"
+
+    @property
+    def reserve(self) -> Path:
+        """The state before the newest."""
+        return self.folder / "previous.pt"
+
+    @property
+    def best(self) -> Path:
+        """Weights of the best epoch."""
+        return self.folder / "best.pt"
+
+    def check_room(self, state: TrainState) -> None:
+        """Refuse to begin what cannot be saved.
+
+        Raises:
+            DiskError: If the disk has less room than the checkpoints will take.
+        """
+        weights = sum(t.numel() * t.element_size() for t in state.model.state_dict().values())
+        slots = {"adamw": 2, "sgd": 1}[type(state.optimizer).__name__.lower()]
+        full = weights * (1 + slots)
+        numbered = min(self.keep, state.plan.epochs // self.every) if self.every else 0
+        needed = full * (3 + numbered) + weights * 3
+        here = sum(f.stat().st_size for f in self.folder.glob("*.pt"))
+        free = shutil.disk_usage(self.folder).free + here
+        if free < needed:
+            raise DiskError(
+                f"{self.folder} has {free / 2**20:,.0f} MB free, the run's checkpoints need "
+                f"{needed / 2**20:,.0f} MB",
+                "free some room, choose another place with --output DIR, or lower --keep",
+            )
+
+    def save_last(self, state: TrainState) -> None:
+        """Write the state; the one before becomes the reserve."""
+        draft = self.folder / "next.pt"
+        save_tensors(draft, _contents(state))
+        if self.last.exists():
+            self.last.replace(self.reserve)
+        draft.replace(self.last)
+        sync_folder(self.folder)
+
+    def save_best(self, state: TrainState) -> None:
+        """Write the weights alone."""
+        value = {"format": FORMAT, "epoch": state.progress.epoch, "model": _weights(state)}
+        save_tensors(self.best, value)
+
+    def save_numbered(self, state: TrainState, epoch: int) -> None:
+        """Keep the state of ``epoch`` if it is its turn, and only the newest few."""
+        if not self.every or epoch % self.every:
+            return
+        save_tensors(self.folder / f"epoch_{epoch:03d}.pt", _contents(state))
+        numbered = sorted(self.folder.glob("epoch_*.pt"), key=lambda p: int(p.stem[6:]))
+        for old in numbered[: -self.keep]:
+            old.unlink(missing_ok=True)
+
+    def exist(self) -> bool:
+        """Whether there is something to go on from."""
+        return any(p.exists() for p in (self.last, self.reserve))
+
+    def restore(self, state: TrainState) -> Path:
+        """Go on from the newest state that can be read; return which.
+
+        Raises:
+            RunError: If none can.
+        """
+        problems = []
+        for path in (self.last, self.reserve, *sorted(self.folder.glob("epoch_*.pt"), reverse=True)):
+            try:
+                value = load_tensors(path)
+            except FileNotFoundError:
+                continue
+            except RunError as error:
+                console.warn(f"{error.message}; trying the one before")
+                problems.append(path.name)
+                continue
+            _apply(state, value, path)
+            return path
+        raise RunError(
+            f"no checkpoint in {self.folder} can be read ({', '.join(problems) or 'none is there'})",
+            "start anew with --fresh",
+        )
+
+
+def _weights(state: TrainState) -> dict[str, Tensor]:
+    return {name: tensor.detach() for name, tensor in state.model.state_dict().items()}
+
+
+def _contents(state: TrainState) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "model": _weights(state),
+        "optimizer": state.optimizer.state_dict(),
+        "tally": state.tally.state(),
+        "progress": state.progress.to_dict(),
+        "batch": state.batches.effective,
+    }
+
+
+def _apply(state: TrainState, value: dict[str, Any], path: Path) -> None:
+    try:
+        if value["batch"] != state.batches.effective:
+            raise RunError(
+                f"{path} was trained with an effective batch of {value['batch']}, "
+                f"this one is {state.batches.effective}",
+                "use the same --batch-size, --accumulation-steps and number of processes",
+            )
+        state.model.load_state_dict(value["model"])
+        state.optimizer.load_state_dict(value["optimizer"])
+        state.progress = Progress.from_dict(value["progress"])
+        if state.world.is_first:
+            state.tally.load(value["tally"])
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        reason = (str(error).splitlines() or [""])[0]
+        raise RunError(
+            f"{path} does not fit this training: {reason}", "start anew with --fresh"
+        ) from error

@@ -1,0 +1,82 @@
+"""``history.csv`` (one row an epoch) and ``history.jsonl`` (every event), true after any crash."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from imgtrain.errors import disk_error
+from imgtrain.events import EpochEnded, Event, RunEnded, RunStarted, StepEnded
+from imgtrain.files import write_csv, write_text
+
+COLUMNS = (
+    "epoch,step,lr,train_loss,train_top1,val_loss,val_top1,val_top5,val_macro_f1,is_best,"
+    "gpu_memory_mb,seconds,images_per_second"
+).split(",")
+
+
+class _History:
+    """Rows so far; the files are made anew from them at the start, so none is lost or doubled."""
+
+    def __init__(self, folder: Path) -> None:
+        self._csv, self._jsonl = folder / "history.csv", folder / "history.jsonl"
+        self._rows: list[dict[str, int | float | None]] = []
+
+    def __call__(self, event: Event) -> None:
+        match event:
+            case RunStarted():
+                self._rows = [dict(row) for row in event.history]
+                self._write_csv()
+                self._keep_lines(event.epoch, event.step)
+            case StepEnded():
+                self._append(
+                    "step",
+                    epoch=event.epoch,
+                    step=event.global_step,
+                    lr=event.lr,
+                    train_loss=event.train_loss,
+                    train_top1=event.train_top1,
+                )
+            case EpochEnded():
+                self._rows.append(dict(event.row))
+                self._write_csv()
+                self._append("epoch", **event.row)
+            case RunEnded():
+                self._append("end", reason=event.reason, best_epoch=event.best_epoch)
+            case _:
+                pass
+
+    def _write_csv(self) -> None:
+        write_csv(self._csv, COLUMNS, ([row.get(c) for c in COLUMNS] for row in self._rows))
+
+    def _keep_lines(self, epoch: int, step: int) -> None:
+        """Of an earlier try, keep what lies before the point where training goes on."""
+        lines = self._jsonl.read_text(encoding="utf-8").splitlines() if self._jsonl.exists() else []
+        kept = [line for line in lines if _is_before(line, epoch, has_steps=step > 0)]
+        write_text(self._jsonl, "".join(f"{line}\n" for line in kept))
+
+    def _append(self, kind: str, **values: object) -> None:
+        try:
+            with self._jsonl.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"event": kind, **values}) + "\n")
+        except OSError as error:
+            raise disk_error(error, self._jsonl) from error
+
+
+def _is_before(line: str, epoch: int, *, has_steps: bool) -> bool:
+    try:
+        value = json.loads(line)
+    except ValueError:
+        return False  # cut off by a crash
+    number = value.get("epoch")
+    if not isinstance(number, int):
+        return False
+    return number < epoch or (has_steps and number == epoch and value.get("event") == "step")
+
+
+@contextlib.contextmanager
+def history(folder: Path) -> Iterator[Callable[[Event], None]]:
+    """Keep the history of a run in ``folder``."""
+    yield _History(folder)

@@ -1,0 +1,110 @@
+"""How a picture becomes what the model sees: the same in training, scoring and prediction."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, cast
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from imgtrain.data.decode import decode, parse_background
+
+Pixels = NDArray[np.uint8]
+
+cv2.setNumThreads(1)  # the loader's own threads share the cores
+
+PHOTO_MARGIN = 8 / 7
+"""Photos are shrunk to this times the model's side before the centre is cut out (256 for 224)."""
+
+
+def resized(pixels: Pixels, height: int, width: int) -> Pixels:
+    """``pixels`` (H, W, C) in another size: averaged when shrinking, linear when enlarging."""
+    if pixels.shape[:2] == (height, width):
+        return pixels
+    shrinks = height * width < pixels.shape[0] * pixels.shape[1]
+    how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    out = cv2.resize(pixels, (width, height), interpolation=how)
+    return cast("Pixels", out.reshape(height, width, pixels.shape[2]))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preprocess:
+    """From bytes to a square of uint8, and what the device does with it.
+
+    Args:
+        size: Side of the square that the model sees, in pixels.
+        side: Shorter side to which pictures are shrunk (never enlarged) when they are stored.
+        channels: 1 or 3.
+        background: Red, green, blue under transparent pixels.
+        max_pixels: Larger pictures count as bad.
+        mean: Per channel, in [0, 1].
+        std: Per channel, in [0, 1].
+    """
+
+    size: int
+    side: int
+    channels: Literal[1, 3]
+    background: tuple[int, int, int]
+    max_pixels: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @classmethod
+    def for_pictures(
+        cls,
+        *,
+        size: int,
+        natural: bool,
+        channels: Literal[1, 3],
+        background: str,
+        max_pixels: int,
+        mean: tuple[float, ...],
+        std: tuple[float, ...],
+    ) -> Preprocess:
+        """Photos keep a margin around the centre; small pictures are seen whole."""
+        return cls(
+            size=size,
+            side=round(size * PHOTO_MARGIN) if natural else size,
+            channels=channels,
+            background=parse_background(background),
+            max_pixels=max_pixels,
+            mean=mean,
+            std=std,
+        )
+
+    def decoded(self, data: bytes) -> Pixels:
+        """What is stored of a file: (H, W, C), the shorter side at most ``side``.
+
+        Raises:
+            BadImage: If ``data`` is no picture, or too large.
+        """
+        return decode(
+            data,
+            channels=self.channels,
+            background=self.background,
+            max_pixels=self.max_pixels,
+            side=self.side,
+        )
+
+    def centre(self, pixels: Pixels) -> Pixels:
+        """The view for scoring: (size, size, C) from the middle of a stored picture."""
+        height, width = pixels.shape[:2]
+        shorter = min(height, width)
+        if shorter < self.side:
+            height, width = (max(self.size, round(n * self.side / shorter)) for n in (height, width))
+            pixels = resized(pixels, height, width)
+        top, left = (height - self.size) // 2, (width - self.size) // 2
+        return pixels[top : top + self.size, left : left + self.size]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As it travels with the weights."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Preprocess:
+        """The inverse of ``to_dict``, through JSON or not."""
+        known = {f.name for f in fields(cls)}
+        taken = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k in known}
+        return cls(**taken)

@@ -1,0 +1,188 @@
+"""A run's folder: where it lies, whose it is, and whether somebody works in it.
+
+A run is its settings, data fingerprint and name: the same command finds its unfinished run again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from imgtrain.errors import RunError, disk_error, nearest
+from imgtrain.files import first_free, read_json, write_json
+
+FORMAT = 1
+"""Number of the run folder's layout; a newer one is refused, an older one migrated."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunDir:
+    """The files of one run, by name."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """The folder's own name."""
+        return self.path.name
+
+    @property
+    def config(self) -> Path:
+        """Settings as resolved; ``train -c`` takes them as they are."""
+        return self.path / "config.yaml"
+
+    @property
+    def provenance(self) -> Path:
+        """Command, versions, device, origin of each setting, data fingerprint."""
+        return self.path / "provenance.json"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of last.pt, best.pt and the numbered ones."""
+        return self.path / "checkpoints"
+
+    @property
+    def weights(self) -> Path:
+        """Weights, recipe, classes and preprocessing: all that predict needs."""
+        return self.path / "model.safetensors"
+
+    @property
+    def log(self) -> Path:
+        """Every message, with its time."""
+        return self.path / "log.txt"
+
+    def status(self) -> dict[str, Any]:
+        """What ``status.json`` says; empty where there is none or it cannot be read."""
+        try:
+            found = read_json(self.path / "status.json")
+        except (OSError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    def set_status(self, state: str, **more: object) -> None:
+        """Write ``status.json``: ``running``, ``finished``, ``interrupted`` or ``failed``."""
+        write_json(
+            self.path / "status.json", {"format": FORMAT, "state": state, "pid": os.getpid(), **more}
+        )
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the run came to its end."""
+        return self.status().get("state") == "finished"
+
+
+def identity_of(settings: Mapping[str, object], fingerprint: str, name: str) -> str:
+    """SHA-256 (hex) of what makes a run this run: ``settings`` hold only the keys that count."""
+    text = json.dumps([dict(settings), fingerprint, name], sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _runs_in(output: Path) -> list[Path]:
+    """Run folders in ``output``, newest first."""
+    if not output.is_dir():
+        return []
+    found = [p for p in output.iterdir() if (p / "status.json").is_file()]
+    return sorted(found, key=lambda p: ((p / "status.json").stat().st_mtime_ns, p.name), reverse=True)
+
+
+def check_format(run: RunDir) -> None:
+    """Refuse a folder that a later version wrote.
+
+    Raises:
+        RunError: If the run's format number is above this version's.
+    """
+    number = run.status().get("format", FORMAT)
+    if isinstance(number, int) and number > FORMAT:
+        raise RunError(
+            f"{run.path} was written by a later version of imgtrain (format {number}, known: {FORMAT})",
+            "update imgtrain: python -m pip install --upgrade imgtrain",
+        )
+
+
+def find_run(which: str | None, output: Path, *, having: str = "status.json") -> RunDir:
+    """The run of that name or path, or the newest one that has the file ``having``.
+
+    Raises:
+        RunError: If there is none.
+    """
+    if which is not None and which != "latest":
+        for path in (Path(which), output / which):
+            if (path / "status.json").is_file():
+                run = RunDir(path)
+                check_format(run)
+                return run
+        known = [p.name for p in _runs_in(output)]
+        raise RunError(
+            f"no run {which!r} here or in {output}{nearest(which, known)}",
+            f"runs in {output}: {', '.join(known[:10])}" if known else "train one: imgtrain train",
+        )
+    for path in _runs_in(output):
+        if (path / having).is_file():
+            run = RunDir(path)
+            check_format(run)
+            return run
+    raise RunError(f"no run with a {having} in {output}", "train one first: imgtrain train")
+
+
+def unfinished_run(output: Path, name: str, identity: str) -> RunDir | None:
+    """The newest run of that identity, if it is not finished yet."""
+    for path in _runs_in(output):
+        if path.name != name and not path.name.startswith(f"{name}-"):
+            continue
+        run = RunDir(path)
+        try:
+            known = read_json(run.provenance).get("identity", [])
+        except (OSError, ValueError, AttributeError):
+            continue
+        if identity in known:
+            return None if run.is_finished else run
+    return None
+
+
+def new_run(output: Path, name: str) -> RunDir:
+    """A new folder ``name``, ``name-2``, ... in ``output``.
+
+    Raises:
+        DiskError: If it cannot be made.
+    """
+    while True:
+        path = output / first_free(lambda n: (output / n).exists(), name)
+        try:
+            output.mkdir(parents=True, exist_ok=True)
+            path.mkdir()
+            (path / "checkpoints").mkdir()
+        except FileExistsError:
+            continue  # another process was faster
+        except OSError as error:
+            raise disk_error(error, path) from error
+        return RunDir(path)
+
+
+@contextlib.contextmanager
+def locked(run: RunDir) -> Iterator[None]:
+    """Nobody else works in this run during the block; the lock dies with the process.
+
+    Raises:
+        RunError: If another process works in it.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows: no advisory locks; the last writer wins
+        yield
+        return
+    with (run.path / ".lock").open("a") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            pid = run.status().get("pid", "unknown")
+            raise RunError(
+                f"{run.path} is being worked on by another process (pid {pid})",
+                "wait for it, or start a second run of the same settings with --fresh",
+            ) from error
+        yield

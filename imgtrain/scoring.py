@@ -1,0 +1,137 @@
+"""After training: the best weights, scored once on each held-out part."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imgtrain import console
+from imgtrain.data.index import PARTS, Index
+from imgtrain.data.split import Split
+from imgtrain.engine.checkpoint import load_tensors
+from imgtrain.engine.infer import probabilities
+from imgtrain.engine.model import Recipe
+from imgtrain.engine.state import Normalise, TrainState
+from imgtrain.engine.weights import save_model
+from imgtrain.errors import InterruptedRun
+from imgtrain.files import write_csv, write_json
+from imgtrain.report.page import write_page
+from imgtrain.report.results import write_results, write_training_curves
+from imgtrain.rundir import RunDir
+from imgtrain.stopping import Stop
+
+
+def score_run(
+    run: RunDir, state: TrainState, recipe: Recipe, index: Index, split: Split, *, stop: Stop
+) -> dict[str, Any]:
+    """Score the best weights in fp32, and write everything that a finished run holds.
+
+    Returns:
+        The content of ``metrics.json``.
+    """
+    best = run.checkpoints / "best.pt"
+    state.model.load_state_dict(load_tensors(best)["model"])
+    metrics: dict[str, Any] = {"format": 1, "best_epoch": state.progress.best_epoch}
+    for part in ("val", "test"):
+        positions = getattr(split, part)
+        if not len(positions):
+            continue
+        console.detail(f"scoring {part}: {len(positions)} pictures")
+        found, probs = score_part(state, positions, run, stop)
+        if state.world.is_first and len(found):
+            metrics[part] = write_results(
+                run.path,
+                part,
+                paths=[index.source.path(i) for i in found.tolist()],
+                labels=index.labels[found],
+                probs=probs.astype(np.float64),
+                classes=index.classes,
+            )
+    bad = _all_bad(state)
+    if state.world.is_first:
+        save_model(run.weights, state.model, recipe)
+        _write_bad(run, index, split, bad)
+        write_training_curves(run.path, state.progress.history)
+        write_json(run.path / "metrics.json", metrics)
+        write_page(run.path, read=_reader(index))
+        _tell(run, metrics)
+    state.world.wait()
+    return metrics
+
+
+def score_part(
+    state: TrainState, positions: NDArray[np.int64], run: RunDir, stop: Stop
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Positions and probabilities of every picture that can be read, in order, in all processes."""
+    exact = replace(state.compute, precision="fp32")
+    state.world.same_buffers(state.model)
+
+    def watch(_: int) -> None:
+        if stop.number is not None and state.world.size == 1:
+            run.set_status("interrupted", epochs=state.plan.epochs)
+            raise InterruptedRun(
+                stop.number,
+                f"stopped while scoring; the trained weights are saved in {run.path}",
+                "the same command goes on from there",
+            )
+
+    mine = probabilities(
+        state.model,
+        state.scoring_batches(positions),
+        Normalise(state.loader.pictures.preprocess, exact),
+        exact,
+        watch=watch,
+    )
+    shares = [share for share in state.world.gather(mine) if len(share[0])]
+    if not shares:
+        return np.empty(0, np.int64), np.empty((0, 0), np.float32)
+    return np.concatenate([s[0] for s in shares]), np.concatenate([s[1] for s in shares])
+
+
+def _all_bad(state: TrainState) -> dict[int, str]:
+    """Unreadable pictures that any process met."""
+    found: dict[int, str] = {}
+    for bad in state.world.gather(state.loader.pictures.bad):
+        found |= bad
+    return found
+
+
+def _write_bad(run: RunDir, index: Index, split: Split, bad: dict[int, str]) -> None:
+    """List the pictures that were left out, and say so."""
+    if not bad:
+        return
+    rows = [
+        (index.source.path(i), part, bad[i])
+        for part in PARTS
+        for i in getattr(split, part).tolist()
+        if i in bad
+    ]
+    write_csv(run.path / "bad_images.csv", ["path", "part", "reason"], rows)
+    counts = {part: sum(row[1] == part for row in rows) for part in PARTS}
+    told = ", ".join(f"{n} of {part}" for part, n in counts.items() if n)
+    console.warn(f"{len(rows)} unreadable pictures were left out ({told}): see bad_images.csv")
+    if counts["test"]:
+        console.warn(f"the test score does not count {counts['test']} unreadable test pictures")
+
+
+def _reader(index: Index) -> Any:
+    numbers = {index.source.path(i): i for i in range(len(index.source))}
+    return lambda path: index.source.read(numbers[path])
+
+
+def _tell(run: RunDir, metrics: dict[str, Any]) -> None:
+    """The last lines: how good, and where to look."""
+    for part in ("val", "test"):
+        scores = metrics.get(part)
+        if scores is None:
+            continue
+        low, high = scores["intervals"]["top1"]
+        console.say(
+            f"{part}: top-1 {100 * scores['top1']:.2f} % "
+            f"(95 % interval {100 * low:.1f} to {100 * high:.1f}), "
+            f"macro F1 {100 * scores['macro_f1']:.2f} %, {scores['n']} pictures"
+        )
+    console.say(f"report: {run.path / 'report.html'}")
