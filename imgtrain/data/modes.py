@@ -1,0 +1,117 @@
+"""Every pixel mode that a file can have, as 8 bits of grey or of red, green and blue.
+
+======================  =========================================================================
+mode                    what becomes of it
+======================  =========================================================================
+L, RGB                  stays
+1                       0 and 255
+P, PA                   the palette's colours; transparent entries show the background
+LA, La, RGBA, RGBa      laid on the background; so is a colour that a PNG declares transparent
+CMYK, YCbCr, HSV, RGBX  RGB (an Adobe JPEG's inverted CMYK is turned by its reader)
+LAB                     sRGB by colour management
+I;16 and kin            divided by 257, so 65535 is 255 (by 4095/255 where the file has 12 bits)
+I                       16 bits from a PGM; else by the picture's largest value: up to 255 as it
+                        is, up to 65535 as 16 bits, above that scaled to its largest value;
+                        negative values are 0
+F                       by the picture's values: within 0..1 times 255, within 0..255 as it is,
+                        within 0..65535 as 16 bits, else smallest to 0 and largest to 255;
+                        what is not finite is 0
+======================  =========================================================================
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageCms
+
+Colour = tuple[int, int, int]
+BITS_PER_SAMPLE, PHOTOMETRIC = 258, 262  # TIFF 6.0, section 8
+WHITE_IS_ZERO = 0
+
+
+def eight_bits(picture: Image.Image, background: Colour) -> Image.Image:
+    """``picture`` in mode L or RGB, of the same size, nothing transparent."""
+    if picture.mode in {"I", "F"} or picture.mode.startswith("I;"):
+        return _deep(picture, background)
+    if picture.has_transparency_data:
+        return _laid_on(picture, background)
+    if picture.mode in {"1", "L"}:
+        return picture.convert("L")
+    if picture.mode == "LAB":
+        return _from_lab(picture)
+    return picture.convert("RGB")
+
+
+def _laid_on(picture: Image.Image, background: Colour) -> Image.Image:
+    if picture.mode == "La":
+        picture = picture.convert("LA")
+    clear = picture.convert("RGBA")
+    base = Image.new("RGB", picture.size, background)
+    base.paste(clear, mask=clear)
+    return base
+
+
+def _from_lab(picture: Image.Image) -> Image.Image:
+    turned = ImageCms.applyTransform(picture, _lab_to_srgb())
+    assert turned is not None
+    return turned
+
+
+@cache
+def _lab_to_srgb() -> ImageCms.ImageCmsTransform:
+    lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+    return ImageCms.buildTransform(lab, srgb, "LAB", "RGB")
+
+
+def _deep(picture: Image.Image, background: Colour) -> Image.Image:
+    """More than 8 bits a pixel, one channel."""
+    values = np.asarray(picture)
+    if picture.mode == "F":
+        grey = _from_float(values.astype(np.float64))
+    elif picture.mode == "I":
+        grey = _from_int(values, sixteen=picture.format == "PPM")
+    else:
+        grey = _from_sixteen(values, getattr(picture, "tag_v2", {}))
+    shown = Image.fromarray(grey)
+    key = picture.info.get("transparency")
+    if not isinstance(key, int):
+        return shown
+    base = Image.new("RGB", picture.size, background)
+    base.paste(shown.convert("RGB"), mask=Image.fromarray(values != key))
+    return base
+
+
+def _rounded(values: NDArray[np.float64]) -> NDArray[np.uint8]:
+    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+
+
+def _from_sixteen(values: NDArray[Any], tags: Any) -> NDArray[np.uint8]:
+    if tags.get(BITS_PER_SAMPLE) == (12,):
+        return _rounded(values * (255 / 4095))
+    wide = values.astype(np.uint32)
+    if tags.get(PHOTOMETRIC) == WHITE_IS_ZERO:
+        wide = 65535 - wide
+    return ((wide + 128) // 257).astype(np.uint8)
+
+
+def _from_int(values: NDArray[Any], *, sixteen: bool) -> NDArray[np.uint8]:
+    largest = int(values.max())
+    if sixteen or 255 < largest <= 65535:
+        return _rounded(values / 257)
+    return _rounded(values * (255 / max(largest, 255)))
+
+
+def _from_float(values: NDArray[np.float64]) -> NDArray[np.uint8]:
+    finite = np.isfinite(values)
+    if not finite.any():
+        return np.zeros(values.shape, np.uint8)
+    low, high = float(values[finite].min()), float(values[finite].max())
+    values = np.where(finite, values, 0.0)
+    if low < 0 or high > 65535:
+        return _rounded(np.where(finite, (values - low) * (255 / max(high - low, 1e-300)), 0.0))
+    scale = 255.0 if high <= 1 else 1.0 if high <= 255 else 1 / 257
+    return _rounded(values * scale)

@@ -1,0 +1,179 @@
+"""Which picture is for training, validation and test: the data's own parts, or a stratified draw.
+
+A picture's place in the draw is a hash of the seed and its path. So the split depends on nothing
+but these (no order of files, no library's generator), and a new picture hardly moves the others.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imgtrain.data.grouped import draw_groups
+from imgtrain.data.index import Index
+from imgtrain.data.listing import NO_PART, PARTS, Ints, count, some
+from imgtrain.errors import SettingsError
+from imgtrain.files import write_csv
+
+Ratio = tuple[float, float, float]
+TRAIN, VAL, TEST = range(3)
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Positions in the ``Index``, sorted; no position is in two parts."""
+
+    train: Ints
+    val: Ints
+    test: Ints
+
+    def part(self, name: str) -> Ints:
+        """The positions of ``train``, ``val`` or ``test``."""
+        return {"train": self.train, "val": self.val, "test": self.test}[name]
+
+
+def make_split(index: Index, ratio: Ratio, seed: int) -> tuple[Split, tuple[str, ...]]:
+    """Cut the pictures into parts.
+
+    The data's own parts win. A part that it lacks is held out of its train part, stratified by
+    class and in whole groups, unless its share is 0; test never serves as val.
+
+    Args:
+        index: The pictures.
+        ratio: Shares of train, val and test; only their proportions count.
+        seed: Of the draw.
+
+    Returns:
+        The split, and what there is to say about it.
+
+    Raises:
+        SettingsError: If the shares leave nothing for train.
+    """
+    _refuse_ratio(ratio)
+    has_parts = bool((index.given != NO_PART).any())
+    present = [bool((index.given == part).any()) for part in range(3)]
+    wanted = [part for part in (VAL, TEST) if not present[part] and ratio[part] > 0]
+    parts = np.maximum(index.given, TRAIN).astype(np.int64)
+    if wanted:
+        pool = np.flatnonzero(parts == TRAIN)
+        shares = np.array([ratio[part] for part in (TRAIN, *wanted)])
+        drawn = _draw(index, pool, shares / shares.sum(), seed)
+        parts[pool] = np.array((TRAIN, *wanted))[drawn]
+    split = Split(*(np.flatnonzero(parts == part) for part in range(3)))
+    sentences = [_summary(index, split, seed, wanted if has_parts else None)]
+    sentences += _small_classes(index, parts, {VAL, TEST} & {*wanted})
+    return split, (*sentences, *_straddling(index, parts))
+
+
+def write_splits(path: Path, index: Index, split: Split) -> None:
+    """Write ``path,label,part,group``, a line a picture in the order of the index."""
+    write_csv(path, ("path", "label", "part", "group"), _lines(index, split))
+
+
+def _lines(index: Index, split: Split) -> Iterator[tuple[str, str, str, str | None]]:
+    parts = np.full(len(index.labels), NO_PART)
+    for number, name in enumerate(PARTS):
+        parts[split.part(name)] = number
+    for i in np.flatnonzero(parts != NO_PART).tolist():
+        group = None if index.groups is None else index.group_names[index.groups[i]]
+        yield index.source.path(i), index.classes[index.labels[i]], PARTS[parts[i]], group
+
+
+def _refuse_ratio(ratio: Ratio) -> None:
+    if not (all(np.isfinite(ratio)) and min(ratio) >= 0 and ratio[TRAIN] > 0):
+        raise SettingsError(
+            f"data.split_ratio {','.join(f'{share:g}' for share in ratio)} leaves nothing for train",
+            "give three shares of train, val and test, for example --split-ratio 0.8,0.1,0.1",
+        )
+
+
+def _draw(index: Index, pool: Ints, shares: NDArray[np.float64], seed: int) -> Ints:
+    """For every picture of ``pool`` a position in ``shares``; 0 is train."""
+    chance = _chances(index, pool, seed)
+    labels = index.labels[pool]
+    if index.groups is not None:
+        return draw_groups(labels, index.groups[pool], chance, shares)
+    drawn = np.zeros(len(pool), np.int64)
+    owed = np.zeros(len(shares))
+    order = np.lexsort((chance, labels))
+    for members in np.split(order, np.flatnonzero(np.diff(labels[order])) + 1):
+        numbers = _numbers(len(members), shares, owed)
+        drawn[members] = np.repeat(np.arange(len(shares)), numbers)
+    return drawn
+
+
+def _numbers(size: int, shares: NDArray[np.float64], owed: NDArray[np.float64]) -> list[int]:
+    """How many of a class's ``size`` pictures go to train and to each other part.
+
+    Fractions are carried over to the next class in ``owed``, so that many small classes do not add
+    up to a part that is too small. Train gets one picture first, then the other parts, the last
+    (test) before the one before it.
+    """
+    numbers = [0] * len(shares)
+    left = size - 1
+    for part in range(len(shares) - 1, 0, -1):
+        exact = size * shares[part] + owed[part]
+        numbers[part] = min(max(round(exact), 1), left)
+        owed[part] = np.clip(exact - numbers[part], -1, 1)
+        left -= numbers[part]
+    numbers[TRAIN] = left + 1
+    return numbers
+
+
+def _chances(index: Index, pool: Ints, seed: int) -> NDArray[np.uint64]:
+    salt = f"{seed}\0".encode()
+    path = index.source.path
+    return np.fromiter(
+        (
+            int.from_bytes(hashlib.blake2b(salt + path(i).encode(), digest_size=8).digest(), "big")
+            for i in pool.tolist()
+        ),
+        np.uint64,
+        len(pool),
+    )
+
+
+def _summary(index: Index, split: Split, seed: int, held_out: list[int] | None) -> str:
+    sizes = ", ".join(f"{name} {len(split.part(name)):,}" for name in PARTS)
+    how = f"stratified by class{', whole groups' if index.groups is not None else ''}, seed {seed}"
+    if held_out is None:
+        return f"split: {sizes} pictures ({how})"
+    if not held_out:
+        return f"split as the data has it: {sizes} pictures"
+    names = " and ".join(PARTS[part] for part in held_out)
+    return f"the data has no {names}: held out of its train ({how}); now {sizes} pictures"
+
+
+def _small_classes(index: Index, parts: Ints, drawn: set[int]) -> list[str]:
+    """Which classes the drawn parts lack."""
+    sentences = []
+    for part in sorted(drawn):
+        there = np.bincount(index.labels[parts == part], minlength=len(index.classes))
+        lacking = [repr(index.classes[label]) for label in np.flatnonzero(there == 0)]
+        if lacking:
+            unit = "groups" if index.groups is not None else "pictures"
+            sentences.append(
+                f"{count(len(lacking), 'class', 'classes')} with too few {unit} for every part"
+                f" {'is' if len(lacking) == 1 else 'are'} not in {PARTS[part]}: {some(lacking, 5)}"
+            )
+    return sentences
+
+
+def _straddling(index: Index, parts: Ints) -> list[str]:
+    """A warning where the data's own parts share a group."""
+    if index.groups is None:
+        return []
+    pairs = np.unique(np.stack([index.groups, parts], axis=1), axis=0)
+    torn = int((np.unique(pairs[:, 0], return_counts=True)[1] > 1).sum())
+    if not torn:
+        return []
+    verb = "has" if torn == 1 else "have"
+    return [
+        f"{count(torn, 'group')} {verb} pictures in more than one of the data's own parts:"
+        " scores on such parts are too good"
+    ]
