@@ -70,7 +70,7 @@ def decode(
     except BadImage:
         raise
     except Exception as error:
-        # Pillow's readers raise nearly anything on broken bytes: struct.error, SyntaxError, KeyError.
+        # Pillow's readers raise nearly anything on broken bytes, from struct.error to KeyError.
         raise BadImage(_reason(error)) from error
     return pixels.reshape(*pixels.shape[:2], channels)
 
@@ -121,7 +121,7 @@ def _check_size(picture: Image.Image, max_pixels: int) -> None:
     width, height = picture.size
     if width * height > max_pixels:
         raise BadImage(
-            f"{width} x {height} is {width * height} pixels, more than the {max_pixels} of data.max_pixels"
+            f"{width} x {height} are more pixels than the {max_pixels} of data.max_pixels"
         )
 
 
@@ -151,12 +151,12 @@ def _fitted(size: tuple[int, int], side: int | None) -> tuple[int, int]:
     return width, height
 
 
-def _orientation(picture: Image.Image) -> object:
+def _orientation(picture: Image.Image) -> int:
     """What the camera says about its own turn; a broken note says nothing."""
     try:
-        return picture.getexif().get(ORIENTATION)
+        return int(picture.getexif().get(ORIENTATION, 1))
     except Exception:  # noqa: BLE001 - as in decode; the pixels are fine all the same
-        return None
+        return 1
 
 
 def _reason(error: Exception) -> str:

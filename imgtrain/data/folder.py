@@ -1,9 +1,10 @@
-"""A folder of pictures: one sub-folder a class, or train/, val/ and test/ with such folders each."""
+"""A folder of pictures: one sub-folder a class, or train, val and test with such folders each."""
 
 from __future__ import annotations
 
 import os
 from collections import defaultdict
+from pathlib import Path
 
 import numpy as np
 
@@ -42,7 +43,7 @@ def read_folder(root: str) -> Listing:
 def _parts(root: str, walk: Walk, folders: list[bytes]) -> dict[int, bytes] | None:
     """Which folder is which part; None where the folders are classes."""
     found: dict[int, list[bytes]] = defaultdict(list)
-    others = []
+    others: list[bytes] = []
     for folder in folders:
         part = PART_WORDS.get(shown(folder).casefold())
         (others if part is None else found[part]).append(folder)
@@ -53,7 +54,8 @@ def _parts(root: str, walk: Walk, folders: list[bytes]) -> dict[int, bytes] | No
     for part, same in found.items():
         if len(same) > 1:
             raise DataError(
-                f"{root} has more than one folder for {PARTS[part]}: {some(sorted(map(shown, same)))}",
+                f"{root} has more than one folder for {PARTS[part]}:"
+                f" {some(sorted(map(shown, same)))}",
                 "rename or move away all but one",
             )
     if TRAIN not in found:
@@ -68,13 +70,16 @@ def _parts(root: str, walk: Walk, folders: list[bytes]) -> dict[int, bytes] | No
 
 def _refuse_ambiguous(root: str, train: bytes, others: list[bytes]) -> None:
     """``train`` may be a class (a vehicle) beside others, unless it is built like a part."""
-    with os.scandir(os.path.join(os.fsencode(root), train)) as entries:
-        inside = [entry.is_dir() for entry in entries if not entry.name.startswith(b".")]
+    inside = [
+        entry.is_dir()
+        for entry in Path(root, os.fsdecode(train)).iterdir()
+        if not entry.name.startswith(".")
+    ]
     if inside and all(inside):
         raise DataError(
             f"{root} may be one class a folder, or its {shown(train)} may be the training part"
             f" beside {some(sorted(map(shown, others)))}",
-            "move the folders that are no parts away, or write a manifest (.csv with path,label,split)",
+            "move the folders that are no parts away, or write a manifest (path,label,split)",
         )
 
 
@@ -91,7 +96,7 @@ def _named(folders: list[bytes]) -> dict[str, bytes]:
 
 def _take_classes(root: str, walk: Walk, folders: list[bytes], *inside: bytes) -> dict[str, int]:
     """Take every class folder; the number of pictures of each, none of which may be 0."""
-    where = os.path.join(root, *map(shown, inside))
+    where = Path(root, *map(shown, inside))
     if not folders:
         found = f"{walk.strays():,} pictures" if walk.strays() else "no pictures"
         raise DataError(
@@ -105,7 +110,7 @@ def _take_classes(root: str, walk: Walk, folders: list[bytes], *inside: bytes) -
         if number == 0:
             raise DataError(
                 f"class {name!r} has no pictures in {where}",
-                f"put pictures into {os.path.join(where, name)}, or remove that folder",
+                f"put pictures into {where / name}, or remove that folder",
             )
     return counts
 
@@ -133,7 +138,7 @@ def _take_other(
         number = walk.take(folder, inside)
         if number and name not in labels:
             raise DataError(
-                f"class {name!r} is in {PARTS[part]} ({os.path.join(root, shown(folder), name)})"
+                f"class {name!r} is in {PARTS[part]} ({Path(root, shown(folder), name)})"
                 f" but not in train{nearest(name, labels)}",
                 "the list of classes comes from train: add pictures of it there, or move it away",
             )

@@ -7,6 +7,7 @@ import os
 import re
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +25,8 @@ from imgtrain.data.listing import (
     shown,
     some,
 )
-from imgtrain.data.manifest import SUFFIXES, read_manifest
+from imgtrain.data.manifest import read_manifest
+from imgtrain.data.tables import SUFFIXES
 from imgtrain.errors import DataError, SettingsError, nearest
 
 __all__ = ["KNOWN_SETS", "PARTS", "Index", "Source", "read_index"]
@@ -96,14 +98,14 @@ def read_index(root: str, *, group_by: str | None = None) -> Index:
 
 def _listing(root: str, group_by: str | None) -> tuple[str, Listing]:
     """The absolute place, and what is there."""
-    path = os.path.abspath(os.path.expanduser(root))
-    if os.path.isdir(path):
-        return path, read_folder(path)
-    if os.path.isfile(path) and path.lower().endswith(SUFFIXES):
-        return path, read_manifest(path, group_by)
+    path = Path(os.path.abspath(Path(root).expanduser()))  # noqa: PTH100 - links stay as they are
+    if path.is_dir():
+        return str(path), read_folder(str(path))
+    if path.is_file() and path.suffix.lower() in SUFFIXES:
+        return str(path), read_manifest(path, group_by)
     if root in KNOWN_SETS:
         return root, KNOWN_SETS[root]()
-    if os.path.exists(path):
+    if path.exists():
         raise DataError(
             f"{root} is neither a folder nor a manifest",
             f"a manifest ends in {' or '.join(SUFFIXES)}; an archive must be unpacked first",
@@ -114,21 +116,21 @@ def _listing(root: str, group_by: str | None) -> tuple[str, Listing]:
     )
 
 
-def _near(root: str, path: str) -> list[str]:
+def _near(root: str, path: Path) -> list[str]:
     """What could have been meant: neighbours on disk, and known sets."""
     try:
-        siblings = sorted(os.listdir(os.path.dirname(path)))
+        siblings = sorted(place.name for place in path.parent.iterdir())
     except OSError:
         siblings = []
-    return [os.path.join(os.path.dirname(root), name) for name in siblings] + list(KNOWN_SETS)
+    return [str(Path(root).parent / name) for name in siblings] + list(KNOWN_SETS)
 
 
 def _refuse_few_classes(root: str, listing: Listing) -> None:
     if len(listing.classes) > 1:
         return
     only = listing.classes[0]
-    inside = os.path.join(os.path.expanduser(root), only)
-    deeper = os.path.isdir(inside) and sum(entry.is_dir() for entry in os.scandir(inside)) > 1
+    inside = Path(root).expanduser() / only
+    deeper = inside.is_dir() and sum(entry.is_dir() for entry in inside.iterdir()) > 1
     raise DataError(
         f"{root} has only one class, {only!r}; at least two are needed",
         f"if the classes are the folders in it, give {inside}" if deeper else "",

@@ -1,4 +1,4 @@
-"""A look at some of the pictures, headers only: how large they are, and whether they have colour."""
+"""A look at the headers of some pictures: how large they are, and whether they have colour."""
 
 from __future__ import annotations
 

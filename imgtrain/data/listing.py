@@ -36,7 +36,7 @@ class Source(Protocol):
         ...
 
     def path(self, i: int) -> str:
-        """The name of picture ``i`` as people read it: slashes, NFC, nothing unprintable in UTF-8."""
+        """The name of picture ``i`` as people read it: with slashes, NFC, valid UTF-8."""
         ...
 
     def read(self, i: int) -> bytes:
@@ -60,7 +60,7 @@ def shown(raw: bytes) -> str:
 
 
 class Names:
-    """Many byte strings in one buffer: a list of a million ``str`` is 100 MB and slow to collect."""
+    """Many byte strings in one buffer: a million ``str`` would take 100 MB and slow collections."""
 
     def __init__(self) -> None:
         self._bytes = bytearray()
@@ -91,7 +91,7 @@ class Files:
     """
 
     def __init__(self, root: str, names: Names, sizes: array[int], times: array[int]) -> None:
-        self._root = os.fsencode(os.path.abspath(root))
+        self._root = os.fsencode(os.path.abspath(root))  # noqa: PTH100 - links stay as they are
         self._names, self._sizes, self._times = names, sizes, times
 
     def __len__(self) -> int:
@@ -103,7 +103,7 @@ class Files:
 
     def read(self, i: int) -> bytes:
         """The whole file."""
-        with open(os.path.join(self._root, self._names[i]), "rb") as file:
+        with open(os.path.join(self._root, self._names[i]), "rb") as file:  # noqa: PTH118, PTH123 - names are bytes
             return file.read()
 
     def stamp(self, i: int) -> tuple[int, int]:

@@ -31,6 +31,8 @@ from PIL import Image, ImageCms
 Colour = tuple[int, int, int]
 BITS_PER_SAMPLE, PHOTOMETRIC = 258, 262  # TIFF 6.0, section 8
 WHITE_IS_ZERO = 0
+MAX_8, MAX_12, MAX_16 = 255, 4095, 65535
+STEP = 257  # 65535 / 255
 
 
 def eight_bits(picture: Image.Image, background: Colour) -> Image.Image:
@@ -86,23 +88,23 @@ def _deep(picture: Image.Image, background: Colour) -> Image.Image:
 
 
 def _rounded(values: NDArray[np.float64]) -> NDArray[np.uint8]:
-    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+    return np.clip(np.rint(values), 0, MAX_8).astype(np.uint8)
 
 
 def _from_sixteen(values: NDArray[Any], tags: Any) -> NDArray[np.uint8]:
     if tags.get(BITS_PER_SAMPLE) == (12,):
-        return _rounded(values * (255 / 4095))
+        return _rounded(values * (MAX_8 / MAX_12))
     wide = values.astype(np.uint32)
     if tags.get(PHOTOMETRIC) == WHITE_IS_ZERO:
-        wide = 65535 - wide
-    return ((wide + 128) // 257).astype(np.uint8)
+        wide = MAX_16 - wide
+    return ((wide + STEP // 2) // STEP).astype(np.uint8)
 
 
 def _from_int(values: NDArray[Any], *, sixteen: bool) -> NDArray[np.uint8]:
     largest = int(values.max())
-    if sixteen or 255 < largest <= 65535:
-        return _rounded(values / 257)
-    return _rounded(values * (255 / max(largest, 255)))
+    if sixteen or MAX_8 < largest <= MAX_16:
+        return _rounded(values / STEP)
+    return _rounded(values * (MAX_8 / max(largest, MAX_8)))
 
 
 def _from_float(values: NDArray[np.float64]) -> NDArray[np.uint8]:
@@ -111,7 +113,8 @@ def _from_float(values: NDArray[np.float64]) -> NDArray[np.uint8]:
         return np.zeros(values.shape, np.uint8)
     low, high = float(values[finite].min()), float(values[finite].max())
     values = np.where(finite, values, 0.0)
-    if low < 0 or high > 65535:
-        return _rounded(np.where(finite, (values - low) * (255 / max(high - low, 1e-300)), 0.0))
-    scale = 255.0 if high <= 1 else 1.0 if high <= 255 else 1 / 257
+    if low < 0 or high > MAX_16:
+        stretched = (values - low) * (MAX_8 / (high - low or 1.0))
+        return _rounded(np.where(finite, stretched, 0.0))
+    scale = MAX_8 if high <= 1 else 1 if high <= MAX_8 else 1 / STEP
     return _rounded(values * scale)

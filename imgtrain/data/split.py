@@ -87,7 +87,7 @@ def _lines(index: Index, split: Split) -> Iterator[tuple[str, str, str, str | No
 def _refuse_ratio(ratio: Ratio) -> None:
     if not (all(np.isfinite(ratio)) and min(ratio) >= 0 and ratio[TRAIN] > 0):
         raise SettingsError(
-            f"data.split_ratio {','.join(f'{share:g}' for share in ratio)} leaves nothing for train",
+            f"data.split_ratio {', '.join(f'{share:g}' for share in ratio)} leaves no train part",
             "give three shares of train, val and test, for example --split-ratio 0.8,0.1,0.1",
         )
 
@@ -173,7 +173,5 @@ def _straddling(index: Index, parts: Ints) -> list[str]:
     if not torn:
         return []
     verb = "has" if torn == 1 else "have"
-    return [
-        f"{count(torn, 'group')} {verb} pictures in more than one of the data's own parts:"
-        " scores on such parts are too good"
-    ]
+    what = f"{count(torn, 'group')} {verb} pictures in more than one of the data's own parts"
+    return [f"{what}: scores on such parts are too good"]

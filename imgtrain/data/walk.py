@@ -6,6 +6,7 @@ import os
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from imgtrain.data.listing import Files, Names, count, shown, some
 from imgtrain.errors import DataError
@@ -15,6 +16,7 @@ PICTURES = frozenset(
     b" ppm qoi ras sgi tga tif tiff webp".split()
 )
 LITTER = frozenset({b"__macosx", b"thumbs.db", b"desktop.ini", b"@eadir", b"lost+found"})
+SHOWN = 4  # one more than a sentence names, so that it knows to end in "..."
 LEFT_OUT = {
     "hidden": ("hidden file or folder", "hidden files and folders", "left out"),
     "other": ("file that is no picture", "files that are no pictures", "left out"),
@@ -59,8 +61,8 @@ class _Tally:
 
     def add(self, name: str) -> None:
         self.number += 1
-        if len(self.first) < 4 or name < self.first[-1]:
-            self.first = sorted({*self.first, name})[:4]
+        if len(self.first) < SHOWN or name < self.first[-1]:
+            self.first = sorted({*self.first, name})[:SHOWN]
 
 
 class Walk:
@@ -83,7 +85,7 @@ class Walk:
         """Names of the visible folders directly in ``root/inside``; pictures there are strays."""
         above = self._above(inside)
         found = []
-        for entry in self._scan(os.path.join(os.fsencode(self._root), *inside)):
+        for entry in self._scan(self._path(inside)):
             if not _is_folder(entry):
                 kind = "stray" if is_picture(entry.name) else "other"
                 self.leave_out(kind if _is_file(entry) else "broken", entry.name)
@@ -134,7 +136,7 @@ class Walk:
 
     def _below(self, inside: tuple[bytes, ...]) -> Iterator[tuple[bytes, os.DirEntry[bytes]]]:
         """Every picture file under ``root/inside``, with its name relative to the root."""
-        top = os.path.join(os.fsencode(self._root), *inside)
+        top = self._path(inside)
         seen = self._above(inside) | {_identity(top)}
         waiting = [(top, b"/".join(inside) + b"/")]
         while waiting:
@@ -175,20 +177,22 @@ class Walk:
             keys = [shown(name).encode() for name in names]
         order = sorted(range(len(names)), key=keys.__getitem__)
         if keys is not names:
-            for before, i in zip(order, order[1:], strict=False):
+            for before, i in pairwise(order):
                 if keys[before] == keys[i]:
                     self.leave_out("alike", names[i])
         return order
 
     def _above(self, inside: tuple[bytes, ...]) -> set[tuple[int, int]]:
         """Identities of the folders that contain ``root/inside``, the root among them."""
-        root = os.fsencode(self._root)
-        return {_identity(os.path.join(root, *inside[:depth])) for depth in range(len(inside) or 1)}
+        return {_identity(self._path(inside[:depth])) for depth in range(len(inside) or 1)}
+
+    def _path(self, inside: tuple[bytes, ...]) -> bytes:
+        return os.path.join(os.fsencode(self._root), *inside)  # noqa: PTH118 - names are bytes
 
 
 def _identity(folder: bytes) -> tuple[int, int]:
     try:
-        stat = os.stat(folder)
+        stat = os.stat(folder)  # noqa: PTH116 - names are bytes
     except OSError as error:
         raise DataError(
             f"cannot read the folder {shown(folder)}: {error.strerror or error}"
