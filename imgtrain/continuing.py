@@ -82,7 +82,7 @@ def _asked_before(run: RunDir) -> dict[str, Any]:
 
 
 def same_command(settings: Settings, fingerprint: str, name: str) -> Choice:
-    """The unfinished run that an equal command began, if there is one and ``--fresh`` is not set."""
+    """The unfinished run that an equal command began, unless ``--fresh`` is set."""
     if settings.run.fresh:
         return Choice(None, settings)
     identity = identity_of(identity_keys(settings), fingerprint, name)

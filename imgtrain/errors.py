@@ -86,7 +86,7 @@ class GateError(ImgtrainError):
     exit_code = 9
 
 
-class InterruptedRun(ImgtrainError):
+class InterruptedRun(ImgtrainError):  # noqa: N818  # the work was stopped, nothing failed
     """A signal stopped the work after its state was saved.
 
     Args:

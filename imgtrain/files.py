@@ -97,7 +97,7 @@ def first_free(taken: Callable[[str], bool], name: str) -> str:
 
 
 def cache_folder() -> Path:
-    """The user's cache: ``IMGTRAIN_CACHE``, else ``$XDG_CACHE_HOME/imgtrain``, else ``~/.cache``."""
+    """The user's cache: ``IMGTRAIN_CACHE``, else ``imgtrain`` in ``XDG_CACHE_HOME`` or ~/.cache."""
     own = os.environ.get("IMGTRAIN_CACHE")
     if own:
         return Path(own)

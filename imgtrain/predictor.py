@@ -17,8 +17,8 @@ from imgtrain.engine.state import SCORING_BATCH, Normalise
 from imgtrain.engine.weights import as_layout, read_model
 from imgtrain.loading.cache import Nowhere
 from imgtrain.loading.loader import Loader, Pictures
-from imgtrain.loading.sampling import Share, scoring_shares
 from imgtrain.loading.samplewise import scoring_view
+from imgtrain.loading.sampling import Share, scoring_shares
 from imgtrain.rundir import find_run
 from imgtrain.settings.schema import HardwareSettings
 
@@ -90,9 +90,7 @@ class Predictor:
         """The same, one after the other, in bounded memory."""
         pictures = Pictures(Files(paths), self.recipe.preprocess, Nowhere(), on_bad="skip")
         unknown = np.zeros(len(paths), np.int64)
-        loader = Loader(
-            pictures, unknown, self.compute.torch_device, threads=usable_cores()
-        )
+        loader = Loader(pictures, unknown, self.compute.torch_device, threads=usable_cores())
         normalise = Normalise(self.recipe.preprocess, self.compute)
         view = scoring_view(self.recipe.preprocess)
         every = np.arange(len(paths), dtype=np.int64)

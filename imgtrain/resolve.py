@@ -169,9 +169,7 @@ def measure_statistics(
     return from_flat(flat)
 
 
-def make_recipe(
-    settings: Settings, classes: tuple[str, ...], preprocess: Preprocess
-) -> Recipe:
+def make_recipe(settings: Settings, classes: tuple[str, ...], preprocess: Preprocess) -> Recipe:
     """What the network is, from resolved settings."""
     return Recipe(
         architecture=settings.model.name,

@@ -68,7 +68,8 @@ class RunDir:
     def set_status(self, state: str, **more: object) -> None:
         """Write ``status.json``: ``running``, ``finished``, ``interrupted`` or ``failed``."""
         write_json(
-            self.path / "status.json", {"format": FORMAT, "state": state, "pid": os.getpid(), **more}
+            self.path / "status.json",
+            {"format": FORMAT, "state": state, "pid": os.getpid(), **more},
         )
 
     @property
@@ -88,7 +89,9 @@ def _runs_in(output: Path) -> list[Path]:
     if not output.is_dir():
         return []
     found = [p for p in output.iterdir() if (p / "status.json").is_file()]
-    return sorted(found, key=lambda p: ((p / "status.json").stat().st_mtime_ns, p.name), reverse=True)
+    return sorted(
+        found, key=lambda p: ((p / "status.json").stat().st_mtime_ns, p.name), reverse=True
+    )
 
 
 def check_format(run: RunDir) -> None:
@@ -100,7 +103,8 @@ def check_format(run: RunDir) -> None:
     number = run.status().get("format", FORMAT)
     if isinstance(number, int) and number > FORMAT:
         raise RunError(
-            f"{run.path} was written by a later version of imgtrain (format {number}, known: {FORMAT})",
+            f"{run.path} was written by a later version of imgtrain "
+            f"(format {number}, known: {FORMAT})",
             "update imgtrain: python -m pip install --upgrade imgtrain",
         )
 

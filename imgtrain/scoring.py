@@ -19,7 +19,8 @@ from imgtrain.engine.weights import save_model
 from imgtrain.errors import InterruptedRun
 from imgtrain.files import write_csv, write_json
 from imgtrain.report.page import write_page
-from imgtrain.report.results import write_results, write_training_curves
+from imgtrain.report.plots import write_training_curves
+from imgtrain.report.results import write_results
 from imgtrain.rundir import RunDir
 from imgtrain.stopping import Stop
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ from imgtrain.events import Event, RunEnded
 from imgtrain.files import read_json, write_json, write_text
 from imgtrain.listeners.history import history
 from imgtrain.listeners.progress import progress
-from imgtrain.loading.cache import open_store, saved_at_end
+from imgtrain.loading.cache import open_store
 from imgtrain.loading.loader import Loader, Pictures
 from imgtrain.loading.samplewise import training_view
 from imgtrain.provenance import provenance
@@ -189,18 +189,17 @@ class _Job:
         if run.is_finished and self.choice.run is not None and not self._grows(run):
             console.say(f"{run.path} is finished; nothing to do (more --epochs would go on)")
             return RunResult(run.path, read_json(run.path / "metrics.json"))
-        settings, preprocess = resolved.settings, make_preprocess(
-            resolved.settings, natural=resolved.natural
+        settings, preprocess = (
+            resolved.settings,
+            make_preprocess(resolved.settings, natural=resolved.natural),
         )
         compute = self._compute(settings, preprocess.size)
         data = settings.data
         kept = open_store(
             self.index.source, self.index.root, preprocess, kind=data.cache, gigabytes=data.cache_gb
         )
-        store = stack.enter_context(saved_at_end(kept))
-        pictures = Pictures(
-            self.index.source, preprocess, store, on_bad=data.on_bad_image
-        )
+        store = stack.enter_context(closing(kept))
+        pictures = Pictures(self.index.source, preprocess, store, on_bad=data.on_bad_image)
         settings = measure_statistics(settings, pictures, split.train)
         pictures.preprocess = preprocess = make_preprocess(settings, natural=resolved.natural)
         threads = usable_cores() if data.workers == "auto" else data.workers
@@ -208,7 +207,12 @@ class _Job:
         stack.callback(loader.close)
         recipe = make_recipe(settings, self.index.classes, preprocess)
         state, settings = assemble(
-            replace(resolved, settings=settings), split, recipe, compute, loader, self.world
+            replace(resolved, settings=settings),
+            split,
+            recipe=recipe,
+            compute=compute,
+            loader=loader,
+            world=self.world,
         )
         self._record(run, asked, settings, compute, split)
         _announce(run, state, recipe, split)
@@ -318,6 +322,7 @@ class _Job:
 def assemble(
     resolved: Resolved,
     split: Split,
+    *,
     recipe: Recipe,
     compute: ComputePlan,
     loader: Loader,

@@ -154,7 +154,11 @@ class Checkpoints:
             RunError: If none can.
         """
         problems = []
-        for path in (self.last, self.reserve, *sorted(self.folder.glob("epoch_*.pt"), reverse=True)):
+        for path in (
+            self.last,
+            self.reserve,
+            *sorted(self.folder.glob("epoch_*.pt"), reverse=True),
+        ):
             try:
                 value = load_tensors(path)
             except FileNotFoundError:
@@ -165,8 +169,9 @@ class Checkpoints:
                 continue
             _apply(state, value, path)
             return path
+        found = ", ".join(problems) or "none is there"
         raise RunError(
-            f"no checkpoint in {self.folder} can be read ({', '.join(problems) or 'none is there'})",
+            f"no checkpoint in {self.folder} can be read ({found})",
             "start anew with --fresh",
         )
 

@@ -46,7 +46,9 @@ class ComputePlan:
 
 def usable_cores() -> int:
     """Cores this process may use: affinity and the cgroup's quota."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
     try:
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
     except (OSError, ValueError):
@@ -57,7 +59,7 @@ def usable_cores() -> int:
 def has_fast_bf16(device: torch.device) -> bool:
     """Whether the hardware multiplies bf16 itself, rather than by way of fp32."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type == "cpu":
         known = torch.cpu.get_capabilities()
         return any(known.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
@@ -92,7 +94,9 @@ def choose_device(hardware: HardwareSettings, *, local_rank: int = 0) -> torch.d
         if count:
             return torch.device("cuda", local_rank)
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    return torch.device(hardware.device, local_rank if hardware.device == "cuda" else None)
+    if hardware.device == "cuda":
+        return torch.device("cuda", local_rank)
+    return torch.device(hardware.device)
 
 
 def _gpus_in_words(count: int) -> str:
@@ -115,7 +119,7 @@ def plan_compute(
     if hardware.amp:
         if not fast:
             raise SettingsError(
-                f"--amp: {device.type} has no bf16 arithmetic here, mixed precision would be slower",
+                f"--amp: {device.type} has no bf16 here, mixed precision would be slower",
                 "leave out --amp",
             )
         precision = "bf16"

@@ -183,16 +183,23 @@ def _close_epoch(state: TrainState, val: Tally, watch: Watch) -> tuple[Row, bool
 
 
 def _is_best(state: TrainState, row: Row) -> bool:
-    """Whether the row beats all before it; without a validation part the newest always does."""
+    """Whether the row beats all before it; of equals, the one with the lower validation loss.
+
+    Without a validation part the newest always does.
+    """
+    progress = state.progress
     if state.monitor is None:
         return True
-    value, best = row[state.monitor], state.progress.best_value
-    if value is None or not math.isfinite(value):
+    value, loss = row[state.monitor], row["val_loss"]
+    if value is None or loss is None or not math.isfinite(loss):
         return False
-    better = best is None or (value < best if state.monitor == "val_loss" else value > best)
-    if better:
-        state.progress.best_value = value
-    return better
+    sign = -1 if state.monitor == "val_loss" else 1
+    if progress.best_value is not None and progress.best_loss is not None:
+        before = (sign * progress.best_value, -progress.best_loss)
+        if (sign * value, -loss) <= before:
+            return False
+    progress.best_value, progress.best_loss = value, loss
+    return True
 
 
 def _advance(state: TrainState) -> None:
@@ -207,9 +214,7 @@ def _advance(state: TrainState) -> None:
         progress.reason = "patience"
 
 
-def _save_epoch(
-    state: TrainState, checkpoints: Checkpoints, *, epoch: int, is_best: bool
-) -> None:
+def _save_epoch(state: TrainState, checkpoints: Checkpoints, *, epoch: int, is_best: bool) -> None:
     """The best first: if the last is lost, the epoch is repeated and the best written again."""
     state.loader.pictures.store.save()
     if state.world.is_first:

@@ -64,7 +64,7 @@ def check_name(name: str) -> None:
     known = timm.list_models()
     raise SettingsError(
         f"--model {name}: timm {timm.__version__} knows no model of that name"
-        + nearest(name.split(".")[0], known),
+        + nearest(name.partition(".")[0], known),
         "names: https://huggingface.co/timm, or python -c 'import timm; print(timm.list_models())'",
     )
 
@@ -105,7 +105,7 @@ def build(recipe: Recipe, *, pretrained: bool = False) -> nn.Module:
         ) from error
     if recipe.stem == "small":
         shrink_stem(model, recipe.architecture)
-    return cast("nn.Module", model)
+    return model
 
 
 def _first_conv(model: nn.Module, name: str) -> tuple[str, nn.Conv2d] | None:
@@ -122,8 +122,7 @@ def _first_conv(model: nn.Module, name: str) -> tuple[str, nn.Conv2d] | None:
 
 
 def has_small_stem(architecture: str) -> bool:
-    """Whether the small stem exists for this architecture: its first layer is a convolution
-    that does not cut patches."""
+    """Whether the small stem exists here: the first layer is a convolution, not patches."""
     with torch.device("meta"):
         model = timm.create_model(architecture)
     found = _first_conv(model, architecture)

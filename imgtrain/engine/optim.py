@@ -53,7 +53,5 @@ def make_optimizer(
     groups = parameter_groups(model, weight_decay)
     if settings.name == "sgd":
         momentum = settings.momentum
-        return torch.optim.SGD(
-            groups, lr=lr, momentum=momentum, nesterov=momentum > 0, fused=fused
-        )
+        return torch.optim.SGD(groups, lr=lr, momentum=momentum, nesterov=momentum > 0, fused=fused)
     return torch.optim.AdamW(groups, lr=lr, betas=(settings.momentum, 0.999), fused=fused)

@@ -17,12 +17,12 @@ from imgtrain.engine.tally import Tally
 from imgtrain.engine.world import World
 from imgtrain.loading.loader import Batch, Loader
 from imgtrain.loading.preprocess import Preprocess
+from imgtrain.loading.samplewise import View, scoring_view
 from imgtrain.loading.sampling import (
     epoch_order,
     scoring_shares,
     training_shares,
 )
-from imgtrain.loading.samplewise import View, scoring_view
 
 SCORING_BATCH = 64
 """Pictures per forward pass when scoring; fixed, so that processes and settings change nothing."""
@@ -41,6 +41,7 @@ class Progress:
     step: int = 0
     best_epoch: int | None = None
     best_value: float | None = None
+    best_loss: float | None = None
     reason: str | None = None
     history: list[Row] = field(default_factory=list)
 

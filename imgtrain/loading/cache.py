@@ -6,13 +6,11 @@ A picture is known by its path, size and time of change, so that a changed file 
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import mmap
 import os
 import threading
 import zipfile
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Protocol
@@ -21,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imgtrain import console
-from imgtrain.data.index import Source
+from imgtrain.data.listing import Source
 from imgtrain.errors import DiskError
 from imgtrain.files import cache_folder, replacing
 from imgtrain.loading.preprocess import Pixels, Preprocess
@@ -42,6 +40,9 @@ class Store(Protocol):
     def save(self) -> None:
         """Make what was put so far outlive the process."""
 
+    def close(self) -> None:
+        """Save, and let go of files."""
+
 
 class Nowhere:
     """Keeps nothing: ``--cache off``."""
@@ -54,6 +55,9 @@ class Nowhere:
         """Forget."""
 
     def save(self) -> None:
+        """Nothing to do."""
+
+    def close(self) -> None:
         """Nothing to do."""
 
 
@@ -73,6 +77,9 @@ class InMemory:
 
     def save(self) -> None:
         """Memory does not outlive the process."""
+
+    def close(self) -> None:
+        """Nothing to do."""
 
 
 def _keys(source: Source) -> NDArray[np.uint64]:
@@ -131,7 +138,7 @@ class OnDisk:
     def _read_index(self) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
         """Keys (M, 2) and places (M, 3) on disk, as far as the file of pixels holds them."""
         try:
-            with np.load(self._folder / "index.npz") as index:
+            with (self._folder / "index.npz").open("rb") as file, np.load(file) as index:
                 keys, places = index["keys"], index["places"]
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             return np.empty((0, 2), np.uint64), np.empty((0, 3), np.int64)
@@ -175,7 +182,7 @@ class OnDisk:
                     self._stop("is full (--cache-gb)")
                     return
                 os.ftruncate(handle, offset + pixels.nbytes)
-            _write_all(handle, memoryview(pixels).cast("B"), offset)
+            _write_all(handle, np.ascontiguousarray(pixels).data.cast("B"), offset)
         except OSError as error:
             self._stop(f"cannot grow: {error.strerror}")
             return
@@ -189,7 +196,7 @@ class OnDisk:
             console.warn(f"{text}; the rest is decoded every epoch")
 
     def save(self) -> None:
-        """Merge what was added into the index on disk, after the pixels; learn what others added."""
+        """Merge what was added into the index on disk; learn what others added."""
         if not self._dirty:
             return
         self._dirty = False
@@ -206,6 +213,13 @@ class OnDisk:
             self._learn()
         except (OSError, DiskError) as error:  # costs time only
             self._stop(f"cannot be saved: {error}")
+
+    def close(self) -> None:
+        """Save, and let go of the files; pictures that were handed out stay valid."""
+        self.save()
+        self._file.close()
+        self._room.close()
+        self._users.close()
 
 
 _FLOCK = {"share": 1, "wait": 2, "try": 2 | 4, "free": 8}
@@ -237,6 +251,10 @@ class _Lock:
     def share(self) -> None:
         """Hold it together with others until the process ends."""
         self._flock("share")
+
+    def close(self) -> None:
+        """Give it back for good."""
+        self._file.close()
 
     def __enter__(self) -> None:
         self._threads.acquire()
@@ -286,12 +304,3 @@ def open_store(
     except OSError as error:
         console.warn(f"decoded pictures stay in memory: {folder} cannot be used ({error.strerror})")
         return InMemory(len(source))
-
-
-@contextlib.contextmanager
-def saved_at_end(store: Store) -> Iterator[Store]:
-    """The store, saved however the block ends."""
-    try:
-        yield store
-    finally:
-        store.save()

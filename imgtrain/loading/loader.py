@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -14,12 +15,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from imgtrain.data.decode import BadImage
-from imgtrain.data.index import Source
+from imgtrain.data.listing import Source
 from imgtrain.errors import DataError
 from imgtrain.loading.cache import Store
 from imgtrain.loading.preprocess import Pixels, Preprocess
-from imgtrain.loading.sampling import DRAWS, Share, draws
 from imgtrain.loading.samplewise import View
+from imgtrain.loading.sampling import DRAWS, Share, draws
 
 AHEAD = 3
 """Batches being filled while one is in use."""
@@ -76,7 +77,8 @@ class Pictures:
             pixels = self.preprocess.decoded(self.source.read(i))
         except (BadImage, OSError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
-            return self._refuse(i, reason or str(error))
+            self._refuse(i, reason or str(error))
+            return None
         self.store.put(i, pixels)
         return pixels
 
@@ -163,7 +165,7 @@ class Loader:
         cuts = np.linspace(0, size, min(self._threads, size) + 1).astype(int)
         futures = [
             self._pool.submit(self._fill, share, slot, view, numbers, range(a, b))
-            for a, b in zip(cuts[:-1], cuts[1:], strict=True)
+            for a, b in pairwise(cuts.tolist())
         ]
         return share, slot, futures
 
@@ -194,7 +196,7 @@ class Loader:
             targets = torch.from_numpy(self.labels[share.pictures])
             pixels = slot.pixels.to(self.device, non_blocking=True)
             if self.device.type == "cuda":
-                slot.busy = torch.cuda.Event()
+                slot.busy = torch.cuda.Event()  # type: ignore[no-untyped-call]  # torch leaves it untyped
                 slot.busy.record()
             yield Batch(
                 pixels=pixels,

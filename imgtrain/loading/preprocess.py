@@ -93,7 +93,9 @@ class Preprocess:
         height, width = pixels.shape[:2]
         shorter = min(height, width)
         if shorter < self.side:
-            height, width = (max(self.size, round(n * self.side / shorter)) for n in (height, width))
+            height, width = (
+                max(self.size, round(n * self.side / shorter)) for n in (height, width)
+            )
             pixels = resized(pixels, height, width)
         top, left = (height - self.size) // 2, (width - self.size) // 2
         return pixels[top : top + self.size, left : left + self.size]
@@ -107,4 +109,4 @@ class Preprocess:
         """The inverse of ``to_dict``, through JSON or not."""
         known = {f.name for f in fields(cls)}
         taken = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k in known}
-        return cls(**taken)
+        return cls(**cast("dict[str, Any]", taken))

@@ -49,9 +49,7 @@ def training_view(preprocess: Preprocess, augment: AugmentSettings, *, natural: 
 
     def crop(pixels: Pixels, u: NDArray[np.float64]) -> Pixels:
         if natural:
-            return random_resized_crop(
-                pixels, u, size=preprocess.size, scale=augment.crop_scale
-            )
+            return random_resized_crop(pixels, u, size=preprocess.size, scale=augment.crop_scale)
         return padded_crop(preprocess.centre(pixels), u, margin=max(1, preprocess.size // 8))
 
     def view(pixels: Pixels, u: NDArray[np.float64]) -> Pixels:
