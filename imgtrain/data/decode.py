@@ -163,6 +163,8 @@ def _reason(error: Exception) -> str:
     if isinstance(error, MemoryError):
         return "decoding it needs more memory than there is"
     text = " ".join(str(error).split())[:200]
+    if "truncated" in text.lower():
+        return f"the file is cut short ({text})"
     return text or type(error).__name__
 
 
