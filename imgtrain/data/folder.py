@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
 from pathlib import Path
 
@@ -70,12 +69,8 @@ def _parts(root: str, walk: Walk, folders: list[bytes]) -> dict[int, bytes] | No
 
 def _refuse_ambiguous(root: str, train: bytes, others: list[bytes]) -> None:
     """``train`` may be a class (a vehicle) beside others, unless it is built like a part."""
-    inside = [
-        entry.is_dir()
-        for entry in Path(root, os.fsdecode(train)).iterdir()
-        if not entry.name.startswith(".")
-    ]
-    if inside and all(inside):
+    probe = Walk(root)
+    if probe.folders(train) and not probe.strays():
         raise DataError(
             f"{root} may be one class a folder, or its {shown(train)} may be the training part"
             f" beside {some(sorted(map(shown, others)))}",

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import stat
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +23,6 @@ from imgtrain.data.listing import (
     Listing,
     Names,
     Source,
-    count,
     shown,
     some,
 )
@@ -79,7 +80,7 @@ def read_index(root: str, *, group_by: str | None = None) -> Index:
         OutsideError: If a .parquet is given and pyarrow is not installed.
     """
     place, listing = _listing(root, group_by)
-    _refuse_few_classes(root, listing)
+    _refuse_few_classes(root, place, listing)
     _refuse_untrained(root, listing)
     groups, names, notes = _groups(listing, group_by)
     return Index(
@@ -98,14 +99,15 @@ def read_index(root: str, *, group_by: str | None = None) -> Index:
 
 def _listing(root: str, group_by: str | None) -> tuple[str, Listing]:
     """The absolute place, and what is there."""
-    path = Path(os.path.abspath(Path(root).expanduser()))  # noqa: PTH100 - links stay as they are
-    if path.is_dir():
+    path = Path(os.path.abspath(os.path.expanduser(root)))  # noqa: PTH100, PTH111 - neither resolves links nor raises
+    kind = _kind(root, path)
+    if kind == "folder":
         return str(path), read_folder(str(path))
-    if path.is_file() and path.suffix.lower() in SUFFIXES:
+    if kind == "file" and path.suffix.lower() in SUFFIXES:
         return str(path), read_manifest(path, group_by)
     if root in KNOWN_SETS:
         return root, KNOWN_SETS[root]()
-    if path.exists():
+    if kind:
         raise DataError(
             f"{root} is neither a folder nor a manifest",
             f"a manifest ends in {' or '.join(SUFFIXES)}; an archive must be unpacked first",
@@ -114,6 +116,17 @@ def _listing(root: str, group_by: str | None) -> tuple[str, Listing]:
         f"there is no folder, manifest or known set {root!r}{nearest(root, _near(root, path))}",
         f"known sets: {', '.join(KNOWN_SETS)}",
     )
+
+
+def _kind(root: str, path: Path) -> Literal["folder", "file"] | None:
+    """What is at ``path``; nothing is at an empty name."""
+    try:
+        mode = path.stat().st_mode if root else 0
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+    except OSError as error:
+        raise DataError(f"cannot read {root}: {error.strerror or error}") from error
+    return "folder" if stat.S_ISDIR(mode) else "file" if mode else None
 
 
 def _near(root: str, path: Path) -> list[str]:
@@ -125,11 +138,11 @@ def _near(root: str, path: Path) -> list[str]:
     return [str(Path(root).parent / name) for name in siblings] + list(KNOWN_SETS)
 
 
-def _refuse_few_classes(root: str, listing: Listing) -> None:
+def _refuse_few_classes(root: str, place: str, listing: Listing) -> None:
     if len(listing.classes) > 1:
         return
     only = listing.classes[0]
-    inside = Path(root).expanduser() / only
+    inside = Path(place) / only
     deeper = inside.is_dir() and sum(entry.is_dir() for entry in inside.iterdir()) > 1
     raise DataError(
         f"{root} has only one class, {only!r}; at least two are needed",
@@ -206,8 +219,8 @@ def _numbered(names: Names) -> tuple[Ints, tuple[str, ...], tuple[str, ...]]:
             shown_names.append(shown(name))
         alone += not name
         groups[i] = numbers[name]
-    notes = (f"{count(alone, 'picture')} without a group stand for themselves",) * bool(alone)
-    return groups, tuple(shown_names), notes
+    notes = (f"pictures that belong to no group and stand for themselves: {alone:,}",)
+    return groups, tuple(shown_names), notes if alone else ()
 
 
 def _fingerprint(listing: Listing) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from imgtrain.data.index import PARTS, read_index
+from imgtrain.data.walk import Walk
 from imgtrain.errors import DataError
 
 
@@ -241,6 +242,37 @@ def test_no_such_folder(tree):
     assert caught.value.hint == "known sets: digits"
     with pytest.raises(DataError, match=r"'digit'; did you mean 'digits'\?"):
         read_index("digit")
+
+
+@pytest.mark.parametrize("root", ["", "~nobody-at-all/x", "x\0y", "digits/0"])
+def test_names_of_nothing(root):
+    """Whatever is asked for, what is not there is a data error."""
+    with pytest.raises(DataError, match="there is no folder, manifest or known set"):
+        read_index(root)
+
+
+def test_names_too_long():
+    """What the system refuses to look up is a data error too."""
+    with pytest.raises(DataError, match=r"cannot read x+: File name too long"):
+        read_index("x" * 5000)
+
+
+def test_a_folder_that_vanishes(tmp_path):
+    """A folder that cannot be listed is named."""
+    with pytest.raises(DataError, match=r"cannot read the folder .*gone: No such file"):
+        Walk(str(tmp_path / "gone")).folders()
+
+
+def test_an_empty_class_in_test(tree):
+    """A folder without pictures in a part that train does not know is left out, and said."""
+    index = read_index(tree("train/a/1.png", "train/b/1.png", "test/a/1.png", "test/x/"))
+    assert index.notes == ("1 empty class folder (test/x) was left out",)
+
+
+def test_a_picture_that_does_not_exist(tree):
+    """Positions are not counted from the end."""
+    with pytest.raises(IndexError):
+        read_index(tree("a/1.png", "b/1.png")).source.read(-1)
 
 
 def test_a_file_of_another_kind(tree):
