@@ -47,8 +47,9 @@
       ...axis, ...own,
       title: { standoff: 8, ...own.title, font: { color: look.muted, size: 12 } },
     });
+    const { height, ...rest } = layout;
     return {
-      ...layout,
+      ...rest,
       xaxis: dress(layout.xaxis),
       yaxis: dress(layout.yaxis),
       shapes: (layout.shapes || []).map((s) => ({ ...s, layer: "below", line: { ...s.line, color: look.muted } })),
@@ -71,6 +72,7 @@
     const hidden = hiddenIn.get(place) || new Set();
     const data = figure.data.map((trace) => dressed(trace, look, hidden));
     place.dataset.drawn = "true";
+    place.style.height = `${figure.layout.height}px`;  // plotly fits itself in, also when the window changes
     return Plotly.react(place, data, layoutOf(figure.layout, look), config).then(() => legend(place, look, hidden));
   }
 

@@ -116,6 +116,7 @@ def confusion_figure(matrix: Ints, classes: Sequence[str]) -> Figure:
     cells = np.ix_(shown, shown)
     names = [literal(classes[i], 22) for i in shown]
     places = list(range(len(shown)))
+    angle = -45 if sum(map(len, names)) > 40 else 0  # noqa: PLR2004  # letters beside each other
     axis = {"tickvals": places, "ticktext": names, "showgrid": False, "zeroline": False}
     hover = [
         [f"{names[r]} taken for {names[c]}" if r != c else f"{names[r]} recognised" for c in places]
@@ -145,7 +146,7 @@ def confusion_figure(matrix: Ints, classes: Sequence[str]) -> Figure:
     return {
         "data": [heat],
         "layout": {
-            "xaxis": {**axis, "title": {"text": "predicted"}},
+            "xaxis": {**axis, "title": {"text": "predicted"}, "tickangle": angle},
             "yaxis": {**axis, "title": {"text": "true"}, "autorange": "reversed"},
             "height": int(np.clip(200 + 26 * len(shown), 320, 900)),
         },

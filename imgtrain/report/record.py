@@ -21,7 +21,7 @@ from imgtrain.report.markup import (
 )
 from imgtrain.report.outcome import MOST_ROWS
 from imgtrain.report.reading import PARTS, RunFiles
-from imgtrain.settings.schema import all_settings
+from imgtrain.settings.catalog import all_settings
 
 
 def data_section(run: RunFiles) -> str:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from imgtrain.report.plots import write_training_curves
 from imgtrain.report.results import write_results
-from imgtrain.settings.schema import all_settings
+from imgtrain.settings.catalog import all_settings
 
 HISTORY = [
     *("epoch", "step", "lr", "train_loss", "train_top1", "val_loss", "val_top1", "val_top5"),
@@ -42,7 +42,6 @@ def _history(folder, epochs):
         writer = csv.DictWriter(handle, HISTORY)
         writer.writeheader()
         writer.writerows(rows)
-    return rows
 
 
 def _picture(index: int, side: int) -> bytes:
@@ -94,36 +93,38 @@ def _splits(folder, classes, pictures, held_out):
             )
 
 
-@pytest.fixture
-def make_run(tmp_path):
-    """A function that fabricates a run; the pictures of every second mistake are on the disk."""
+def _scored(folder, data, part, classes, pictures, *, seed, side):
+    """Predictions that know something; every second mistake gets its picture."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, len(classes), pictures)
+    logits = rng.normal(size=(pictures, len(classes)))
+    logits[np.arange(pictures), labels] += rng.normal(2.6, 1.4, pictures)
+    probs = np.exp(1.6 * logits)
+    probs /= probs.sum(axis=1, keepdims=True)
+    paths = [f"{part}/folder {k}/picture_{i:05d}.jpg" for i, k in enumerate(labels)]
+    for i in np.flatnonzero(probs.argmax(axis=1) != labels)[::2].tolist():
+        path = data / paths[i]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(_picture(i, side))
+    scores = write_results(folder, part, paths=paths, labels=labels, probs=probs, classes=classes)
+    return scores, (part, paths, labels)
 
+
+def _fabricate(root):
     def make(
         classes, *, name="oak-resnet18", pictures=200, epochs=12, parts=("val", "test"), side=96
     ):
-        folder, data = tmp_path / "runs" / name, tmp_path / "data"
+        folder, data = root / "runs" / name, root / "data"
         folder.mkdir(parents=True)
         (folder / "classes.json").write_text(json.dumps(list(classes)), encoding="utf-8")
-        rows = _history(folder, epochs)
-        write_training_curves(folder, rows)
+        _history(folder, epochs)
         _provenance(folder, data, epochs)
         metrics, held_out = {"format": 1, "best_epoch": epochs - 1}, []
         for seed, part in enumerate(parts):
-            rng = np.random.default_rng(seed)
-            labels = rng.integers(0, len(classes), pictures)
-            logits = rng.normal(size=(pictures, len(classes)))
-            logits[np.arange(pictures), labels] += rng.normal(2.6, 1.4, pictures)
-            probs = np.exp(1.6 * logits)
-            probs /= probs.sum(axis=1, keepdims=True)
-            paths = [f"{part}/folder {k}/picture_{i:05d}.jpg" for i, k in enumerate(labels)]
-            metrics[part] = write_results(
-                folder, part, paths=paths, labels=labels, probs=probs, classes=classes
+            metrics[part], rows = _scored(
+                folder, data, part, classes, pictures, seed=seed, side=side
             )
-            held_out.append((part, paths, labels))
-            for i in np.flatnonzero(probs.argmax(axis=1) != labels)[::2].tolist():
-                path = data / paths[i]
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(_picture(i, side))
+            held_out.append(rows)
         (folder / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
         _splits(folder, classes, pictures, held_out)
         (folder / "timing.json").write_text('{"data": 1.2, "training": 73.4, "scoring": 2.1}')
@@ -131,3 +132,20 @@ def make_run(tmp_path):
         return folder
 
     return make
+
+
+@pytest.fixture
+def make_run(tmp_path):
+    """A function that fabricates a run; the pictures of every second mistake are on the disk."""
+    return _fabricate(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def _tree_run(tmp_path_factory):
+    return _fabricate(tmp_path_factory.mktemp("trees"))(["oak", "beech", "silver birch", "maple"])
+
+
+@pytest.fixture
+def trees(_tree_run, tmp_path):
+    """A copy of one run with four classes, quicker than a new one."""
+    return shutil.copytree(_tree_run, tmp_path / "runs" / _tree_run.name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 
 import pytest
@@ -64,9 +65,9 @@ def column(page, table: str, place: int) -> list[str]:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_nothing_is_asked_for_and_every_chart_is_drawn(make_run, opened, scheme):
+def test_nothing_is_asked_for_and_every_chart_is_drawn(trees, opened, scheme):
     """One request, the page itself; no word on the console; all charts of the visible part."""
-    path = write_page(make_run(["oak", "beech", "maple"]))
+    path = write_page(trees)
 
     page = opened(path, color_scheme=scheme)
 
@@ -97,9 +98,9 @@ def test_a_click_sorts_and_the_undefined_stay_last(make_run, opened):
     assert column(page, table, 0) == [f"class {i}" for i in range(12)]
 
 
-def test_tabs_change_the_part_by_keyboard_too(make_run, opened):
+def test_tabs_change_the_part_by_keyboard_too(trees, opened):
     """The validation part is drawn when it is chosen, and the links follow."""
-    page = opened(write_page(make_run(["oak", "beech", "maple"])))
+    page = opened(write_page(trees))
 
     page.locator("#tab-test").press("ArrowRight")
 
@@ -108,17 +109,15 @@ def test_tabs_change_the_part_by_keyboard_too(make_run, opened):
     assert page.locator("nav a", has_text="Curves").get_attribute("href") == "#val-curves"
 
 
-def test_a_click_on_the_legend_hides_a_line(make_run, opened):
+def test_a_click_on_the_legend_hides_a_line(trees, opened):
     """Hidden and shown again."""
-    page = opened(write_page(make_run(["oak", "beech", "maple"])))
+    page = opened(write_page(trees))
     lines = page.locator("[data-figure=test-roc] .scatterlayer .trace")
     oak = page.locator("[data-legend=test-roc] button", has_text="oak")
-    assert lines.count() == 5
+    assert lines.count() == 6
 
     oak.click()
-    page.wait_for_function(
-        "document.querySelectorAll('[data-figure=test-roc] .scatterlayer .trace').length === 4"
-    )
+    sync_api.expect(lines).to_have_count(5)
     assert oak.get_attribute("aria-pressed") == "false"
 
 
@@ -130,6 +129,17 @@ def test_the_page_never_scrolls_sideways(make_run, opened, width):
     page = opened(write_page(folder), viewport={"width": width, "height": 800})
 
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_charts_keep_their_height_when_the_window_changes(trees, opened):
+    """A narrower window makes narrower charts that do not cover what stands below."""
+    page = opened(write_page(trees), viewport={"width": 1280, "height": 800})
+
+    page.set_viewport_size({"width": 500, "height": 800})
+
+    chart = page.locator("[data-figure=loss] .main-svg").first
+    sync_api.expect(chart).to_have_attribute("width", re.compile("^4"))
+    assert chart.get_attribute("height") == "290"
 
 
 def test_hostile_names_do_nothing(make_run, opened):
