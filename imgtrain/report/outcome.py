@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from imgtrain.metrics.calibration import brier_score
 from imgtrain.metrics.confusion import confusion_matrix
-from imgtrain.metrics.curves import curves
+from imgtrain.metrics.curves import Curve, Curves, curves
 from imgtrain.metrics.scores import score
 from imgtrain.report.figures import (
     MOST_CELLS,
@@ -57,6 +57,7 @@ def outcome(run: RunFiles, part: str, read: Reader | None) -> Outcome | None:
         return Outcome(_block(part, "Classes", table), {}) if table else None
     drawn = curves(rows.labels, rows.probs)
     scores = scores or score(rows.labels, rows.probs, run.classes, drawn=drawn)
+    drawn = _with_areas_of(scores, drawn, run.classes)
     matrix = confusion_matrix(rows.labels, rows.predicted, len(run.classes))
     figures = {
         f"{part}-confusion": confusion_figure(matrix, run.classes),
@@ -75,6 +76,24 @@ def outcome(run: RunFiles, part: str, read: Reader | None) -> Outcome | None:
         ]
     )
     return Outcome(body, figures)
+
+
+def _with_areas_of(scores: dict[str, Any], drawn: Curves, classes: Sequence[str]) -> Curves:
+    """The curves with the areas of ``metrics.json``: six digits in the file may make ties."""
+
+    def told(curve: Curve | None, area: float | None) -> Curve | None:
+        return curve if curve is None or area is None else replace(curve, area=area)
+
+    per_class = [scores.get("per_class", {}).get(label, {}) for label in classes]
+    return Curves(
+        roc=tuple(told(c, row.get("auroc")) for c, row in zip(drawn.roc, per_class, strict=True)),
+        roc_micro=told(drawn.roc_micro, scores.get("micro_auroc")),
+        pr=tuple(
+            told(c, row.get("average_precision"))
+            for c, row in zip(drawn.pr, per_class, strict=True)
+        ),
+        pr_micro=drawn.pr_micro,
+    )
 
 
 def _block(part: str, title: str, body: str) -> str:

@@ -85,6 +85,18 @@ def test_the_caller_may_say_how_pictures_are_read(trees):
     assert not [tag for tag, _ in page.elements if tag == "img"]
 
 
+def test_charts_and_tables_show_the_same_areas(trees):
+    """The legend's AUROC is that of the metrics, whatever six digits make of it."""
+    metrics = json.loads((trees / "metrics.json").read_text())
+    metrics["test"]["per_class"]["oak"]["auroc"] = 0.123
+    (trees / "metrics.json").write_text(json.dumps(metrics))
+
+    page = write_page(trees).read_text(encoding="utf-8")
+
+    figures = json.loads(re.search(r'id="figures">(.*?)</script>', page, re.DOTALL)[1])
+    assert figures["test-roc"]["data"][0]["meta"]["value"] == "0.123"
+
+
 def test_names_stay_text(make_run):
     """Class names and paths never become elements, attributes, placeholders or scripts."""
     clean = page_of(make_run([f"class {i}" for i in range(6)]))
