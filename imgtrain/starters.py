@@ -6,6 +6,8 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
+from imgtrain.errors import SettingsError, nearest
+
 
 def templates() -> Traversable:
     """The folder of starter files and page templates.
@@ -19,3 +21,24 @@ def templates() -> Traversable:
 def read_template(name: str) -> str:
     """The text of one template."""
     return (templates() / name).read_text(encoding="utf-8")
+
+
+def starter_names() -> list[str]:
+    """Names of the starter files, without ``.yaml``."""
+    found = (item.name for item in templates().iterdir())
+    return sorted(name.removesuffix(".yaml") for name in found if name.endswith(".yaml"))
+
+
+def starter_path(name: str) -> Path:
+    """Where a starter file lies.
+
+    Raises:
+        SettingsError: If there is none of that name.
+    """
+    known = starter_names()
+    if name not in known:
+        raise SettingsError(
+            f"there is no starter file {name!r}{nearest(name, known)}",
+            f"starter files: {', '.join(known)}",
+        )
+    return Path(str(templates() / f"{name}.yaml"))

@@ -1,103 +1,44 @@
-"""Every setting: type, bounds, default and one sentence. Flags, variables and files derive from here.
+"""Every setting: type, bounds, default and one sentence; flags, variables and files derive from it.
 
 A field's ``Flag`` says how it reads on the command line and what a resumed run may change;
-``FLAG`` without arguments is ``--`` and the field's name with dashes.
+without one it is ``--`` and the field's name with dashes.
 """
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    model_validator,
 )
 
-
-@dataclass(frozen=True, slots=True)
-class Flag:
-    """How a setting reads on the command line.
-
-    Args:
-        names: Option names; empty for ``--field-name``.
-        metavar: What stands for the value in the help.
-        identity: ``part`` of what a run is; ``grows``: a resumed run may change it (more epochs);
-            ``free``: it changes where or how fast, never what.
-    """
-
-    names: tuple[str, ...] = ()
-    metavar: str | None = None
-    identity: Literal["part", "grows", "free"] = "part"
-
-
-FREE = Flag(identity="free")
-
-
-def _pieces(value: object) -> object:
-    return re.split(r"\s*,\s*", value.strip()) if isinstance(value, str) else value
-
-
-def _floats_or_word(value: object) -> object:
-    """``"0.5,0.5,0.5"`` is three numbers; a word stays a word."""
-    if isinstance(value, str) and re.match(r"\s*[-+.\d]", value):
-        return _pieces(value)
-    return value
-
-
-def _int_or_word(value: object) -> object:
-    """A number in text is a number, so that ``"64"`` never meets the list of words first."""
-    if isinstance(value, str) and re.fullmatch(r"\s*[-+]?\d+\s*", value):
-        return int(value)
-    return value
-
-
-def _float_or_word(value: object) -> object:
-    if isinstance(value, str):
-        try:
-            return float(value)
-        except ValueError:
-            return value
-    return value
-
-
-def _no_bool(value: object) -> object:
-    """YAML's ``yes`` is no number."""
-    if isinstance(value, bool):
-        raise ValueError("a number is needed, not a truth value")
-    return value
-
-
-Number = BeforeValidator(_no_bool)
-Fractions = Annotated[tuple[NonNegativeFloat, NonNegativeFloat, NonNegativeFloat], BeforeValidator(_pieces)]
-Colour = Annotated[str, Field(pattern=r"^(white|black|grey|#[0-9a-fA-F]{6})$")]
-Statistics = Annotated[
-    Literal["model", "auto"] | tuple[float, ...], BeforeValidator(_floats_or_word)
-]
-Devices = Annotated[tuple[NonNegativeInt, ...], BeforeValidator(_pieces)]
-Auto = Literal["auto"]
-
-
-class Section(BaseModel):
-    """Settings that belong together: frozen, and strict about names."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=False
-    )
+from imgtrain.settings import rules
+from imgtrain.settings.fields import (
+    FREE,
+    Auto,
+    Colour,
+    Devices,
+    Flag,
+    Fractions,
+    Means,
+    Name,
+    Section,
+    Spreads,
+    number_or_word,
+)
 
 
 class DataSettings(Section):
     """Which pictures, and how they are cut into parts."""
 
-    root: Annotated[str, Flag(("--data", "-d"), "PATH|NAME")] = "digits"
+    root: Annotated[Name, Flag(("--data", "-d"), "PATH|NAME")] = "digits"
     """A folder of pictures, a manifest (.csv, .parquet), or the name of a known set."""
 
     split_ratio: Annotated[Fractions, Flag(metavar="TRAIN,VAL,TEST")] = (0.8, 0.1, 0.1)
@@ -106,26 +47,25 @@ class DataSettings(Section):
     split_seed: NonNegativeInt = 0
     """Seed of the split, apart from the seed of the training."""
 
-    group_by: str | None = None
+    group_by: Name | None = None
     """Manifest column, or regular expression on the path: pictures of a group stay in one part."""
 
     image_size: Annotated[
         Auto | Annotated[int, Field(ge=4, le=4096)],
-        BeforeValidator(_int_or_word),
-        Number,
+        BeforeValidator(number_or_word),
         Flag(metavar="PIXELS|auto"),
     ] = "auto"
-    """Side of the square that the model sees; auto takes it from the model, or from small pictures."""
+    """Side of the square that the model sees; auto: the model's, or that of small pictures."""
 
     channels: Annotated[
-        Auto | Literal[1, 3], BeforeValidator(_int_or_word), Number, Flag(metavar="1|3|auto")
+        Auto | Literal[1, 3], BeforeValidator(number_or_word), Flag(metavar="1|3|auto")
     ] = "auto"
     """1 for grey, 3 for colour; auto looks at the pictures."""
 
-    normalize_mean: Annotated[Statistics, Flag(metavar="R,G,B|model|auto")] = "model"
+    normalize_mean: Annotated[Means, Flag(metavar="R,G,B|model|auto")] = "model"
     """Mean per channel in [0, 1]: the model's, measured on the training part (auto), or given."""
 
-    normalize_std: Annotated[Statistics, Flag(metavar="R,G,B|model|auto")] = "model"
+    normalize_std: Annotated[Spreads, Flag(metavar="R,G,B|model|auto")] = "model"
     """Standard deviation per channel in [0, 1], like the mean."""
 
     background: Annotated[Colour, Flag(metavar="COLOUR")] = "white"
@@ -145,11 +85,15 @@ class DataSettings(Section):
 
     workers: Annotated[
         Auto | Annotated[int, Field(ge=1, le=256)],
-        BeforeValidator(_int_or_word),
-        Number,
+        BeforeValidator(number_or_word),
         Flag(("--workers", "-j"), "N|auto", identity="free"),
     ] = "auto"
     """Loader threads."""
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        rules.check_shares(self.split_ratio)
+        return self
 
 
 class AugmentSettings(Section):
@@ -168,13 +112,13 @@ class AugmentSettings(Section):
 class ModelSettings(Section):
     """Which network, and from which weights it starts."""
 
-    name: Annotated[str, Flag(("--model", "-m"), "NAME")] = "resnet18"
+    name: Annotated[Name, Flag(("--model", "-m"), "NAME")] = "resnet18"
     """Any model that timm knows."""
 
     pretrained: Annotated[Auto | bool, Flag(("--pretrained/--no-pretrained",))] = "auto"
-    """Start from downloaded weights; auto does so for natural-sized pictures where they can be had."""
+    """Start from downloaded weights; auto does for natural-sized pictures where they can be had."""
 
-    weights: Annotated[str | None, Flag(metavar="FILE|RUN")] = None
+    weights: Annotated[Name | None, Flag(metavar="FILE|RUN")] = None
     """File (.safetensors, .pt) or run to start from."""
 
     stem: Literal["auto", "standard", "small"] = "auto"
@@ -201,12 +145,12 @@ class OptimSettings(Section):
     """sgd has Nesterov momentum; adamw is Loshchilov & Hutter 2019."""
 
     lr: Annotated[
-        Auto | PositiveFloat, BeforeValidator(_float_or_word), Number, Flag(metavar="RATE|auto")
+        Auto | PositiveFloat, BeforeValidator(number_or_word), Flag(metavar="RATE|auto")
     ] = "auto"
     """Peak learning rate; auto fits it to optimizer, effective batch and start."""
 
     weight_decay: Annotated[
-        Auto | NonNegativeFloat, BeforeValidator(_float_or_word), Number, Flag(metavar="DECAY|auto")
+        Auto | NonNegativeFloat, BeforeValidator(number_or_word), Flag(metavar="DECAY|auto")
     ] = "auto"
     """Decay of weights, not of norms and biases; auto is 0.05 for adamw, 0.0005 for sgd."""
 
@@ -236,13 +180,13 @@ class ScheduleSettings(Section):
 class TrainSettings(Section):
     """How long, in which batches, and what is kept."""
 
-    epochs: Annotated[PositiveInt, Number, Flag(identity="grows")] = 30
+    epochs: Annotated[PositiveInt, Flag(identity="grows")] = 30
     """Passes over the training part."""
 
-    batch_size: Annotated[PositiveInt, Number, Flag(("--batch-size", "-b"))] = 64
+    batch_size: Annotated[PositiveInt, Flag(("--batch-size", "-b"))] = 64
     """Pictures per process and forward pass."""
 
-    accumulation_steps: Annotated[PositiveInt, Number] = 1
+    accumulation_steps: PositiveInt = 1
     """Forward passes per update: effective batch = batch x accumulation x processes."""
 
     global_batch_size: PositiveInt | None = None
@@ -251,7 +195,7 @@ class TrainSettings(Section):
     monitor: Annotated[
         Auto | Literal["val_top1", "val_macro_f1", "val_loss"], Flag(metavar="METRIC|auto")
     ] = "auto"
-    """What decides on the best epoch; auto is val_macro_f1 for imbalanced classes, else val_top1."""
+    """What decides on the best epoch; auto: val_macro_f1 for imbalanced classes, else val_top1."""
 
     patience: PositiveInt | None = None
     """Stop after so many epochs without a better one."""
@@ -270,6 +214,13 @@ class TrainSettings(Section):
 
     fast_dev: bool = False
     """Two tiny epochs through everything, to see whether it works."""
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        rules.check_batches(
+            self.global_batch_size, batch=self.batch_size, accumulation=self.accumulation_steps
+        )
+        return self
 
 
 class HardwareSettings(Section):
@@ -292,14 +243,19 @@ class HardwareSettings(Section):
 
     threads: Annotated[
         Auto | Annotated[int, Field(ge=1, le=1024)],
-        BeforeValidator(_int_or_word),
-        Number,
+        BeforeValidator(number_or_word),
         Flag(metavar="N|auto"),
     ] = "auto"
     """Threads that compute."""
 
     offline: Annotated[bool, FREE] = False
     """Open no socket."""
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        rules.check_precision(amp=self.amp, precision=self.precision)
+        rules.check_gpus(self.gpus, device=self.device)
+        return self
 
 
 class RunSettings(Section):
@@ -308,14 +264,19 @@ class RunSettings(Section):
     output: Annotated[Path, Flag(("--output", "-o"), "DIR", identity="free")] = Path("runs")
     """Folder that holds the runs."""
 
-    name: Annotated[str | None, FREE] = None
+    name: Annotated[Name | None, FREE] = None
     """Name of the run; from data and model when not given."""
 
-    resume: Annotated[str | None, Flag(metavar="RUN|latest", identity="free")] = None
+    resume: Annotated[Name | None, Flag(metavar="RUN|latest", identity="free")] = None
     """Go on with this run."""
 
     fresh: Annotated[bool, FREE] = False
     """Start anew even where an unfinished run could go on."""
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        rules.check_start(resume=self.resume, fresh=self.fresh)
+        return self
 
 
 class PredictSettings(Section):
@@ -328,50 +289,21 @@ class PredictSettings(Section):
 class Settings(Section):
     """Everything that can be set, in sections."""
 
-    data: DataSettings = DataSettings()
-    augment: AugmentSettings = AugmentSettings()
-    model: ModelSettings = ModelSettings()
-    loss: LossSettings = LossSettings()
-    optim: OptimSettings = OptimSettings()
-    schedule: ScheduleSettings = ScheduleSettings()
-    train: TrainSettings = TrainSettings()
-    hardware: HardwareSettings = HardwareSettings()
-    run: RunSettings = RunSettings()
-    predict: PredictSettings = PredictSettings()
+    data: DataSettings = Field(default_factory=DataSettings)
+    augment: AugmentSettings = Field(default_factory=AugmentSettings)
+    model: ModelSettings = Field(default_factory=ModelSettings)
+    loss: LossSettings = Field(default_factory=LossSettings)
+    optim: OptimSettings = Field(default_factory=OptimSettings)
+    schedule: ScheduleSettings = Field(default_factory=ScheduleSettings)
+    train: TrainSettings = Field(default_factory=TrainSettings)
+    hardware: HardwareSettings = Field(default_factory=HardwareSettings)
+    run: RunSettings = Field(default_factory=RunSettings)
+    predict: PredictSettings = Field(default_factory=PredictSettings)
 
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """One declared setting, found again: its dotted key, flag, annotation, default and sentence."""
-
-    section: str
-    name: str
-    flag: Flag
-    annotation: Any
-    default: Any
-    help: str
-
-    @property
-    def key(self) -> str:
-        """``section.name``."""
-        return f"{self.section}.{self.name}"
-
-
-def all_settings() -> dict[str, Setting]:
-    """Every setting by its dotted key, in the order of declaration."""
-    found: dict[str, Setting] = {}
-    for section, outer in Settings.model_fields.items():
-        kind = outer.annotation
-        assert isinstance(kind, type) and issubclass(kind, Section)
-        for name, field in kind.model_fields.items():
-            flag = next((m for m in field.metadata if isinstance(m, Flag)), Flag())
-            setting = Setting(
-                section=section,
-                name=name,
-                flag=flag,
-                annotation=field.annotation,
-                default=field.default,
-                help=field.description or "",
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if self.optim.lr != "auto":
+            rules.check_rates(
+                self.optim.lr, warmup_lr=self.schedule.warmup_lr, min_lr=self.schedule.min_lr
             )
-            found[setting.key] = setting
-    return found
+        return self

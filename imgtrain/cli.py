@@ -1,0 +1,199 @@
+"""The root command: a table of subcommands, and the one place where an error becomes a code."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Annotated, Any
+
+import typer
+from typer.exceptions import TyperException
+
+import imgtrain
+from imgtrain import console
+from imgtrain.commands.layout import Command, Group
+from imgtrain.errors import (
+    ImgtrainError,
+    InterruptedRun,
+    MemoryLimitError,
+    OutsideError,
+    SettingsError,
+    disk_error,
+    nearest,
+)
+
+COMMANDS = {
+    "train": "Train a model on labelled pictures, score it, write a report.",
+    "predict": "Classify pictures with a trained model.",
+    "report": "Write the page of a run again.",
+    "config": "Show settings, who set them, and their schema.",
+    "init": "Write a commented settings file to start from.",
+}
+"""Each subcommand is a function (or ``app``, a group) in the module of its name."""
+
+_SIGPIPE = 141
+"""What a shell reports for a program whose reader has left."""
+
+
+class _Root(Group):
+    """Knows its subcommands by name, and imports one when it is used."""
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002  # Typer's signature
+        """In the order of the table."""
+        return list(COMMANDS)
+
+    def sentences(self) -> dict[str, str]:
+        """As in the table, so that help imports no command."""
+        return COMMANDS
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002  # Typer's signature
+        """The command itself, imported."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = import_module(f"imgtrain.commands.{cmd_name}")
+        app = getattr(module, "app", None)
+        if app is None:
+            app = typer.Typer(add_completion=False, rich_markup_mode=None)
+            app.command(cmd_name, cls=Command)(getattr(module, cmd_name))
+        return typer.main.get_command(app)
+
+
+root = typer.Typer(
+    cls=_Root,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="imgtrain COMMAND --help tells more. Without arguments, train uses built-in digits.",
+    rich_markup_mode=None,
+)
+
+
+def _version(value: bool) -> None:  # noqa: FBT001  # Typer's signature
+    if value:
+        console.result(f"imgtrain {imgtrain.__version__}")
+        raise typer.Exit
+
+
+@root.callback()
+def _root(
+    *,
+    version: Annotated[  # its callback acts
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    """Train image classifiers from the command line: right, fast, safe and pleasant."""
+
+
+def main() -> None:
+    """Run the command line and leave the process with its exit code."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run a command line; returns the exit code."""
+    try:
+        code = _invoke(argv)
+        sys.stdout.flush()
+    except BaseException as error:  # noqa: BLE001  # the one boundary
+        return _code(error)
+    return code
+
+
+def _invoke(argv: Sequence[str]) -> int:
+    if "_IMGTRAIN_COMPLETE" in os.environ:
+        root(list(argv), prog_name="imgtrain")
+    command = typer.main.get_command(root)
+    try:
+        with command.make_context("imgtrain", list(argv)) as ctx:
+            command.invoke(ctx)
+    except typer.Exit as leaving:
+        return leaving.exit_code
+    return 0
+
+
+def _code(error: BaseException) -> int:
+    """Say what happened, and return the exit code; see ``imgtrain.errors``."""
+    if isinstance(error, SystemExit):
+        return error.code if isinstance(error.code, int) else int(error.code is not None)
+    if isinstance(error, BrokenPipeError) and _stdout_is_gone():
+        return _SIGPIPE
+    known = _as_ours(error)
+    if known is None or os.environ.get("IMGTRAIN_DEBUG") == "1":
+        traceback.print_exception(error)
+    if known is None:
+        console.error(
+            "this is a bug in imgtrain", "please report it with the command and the lines above"
+        )
+        return 1
+    if isinstance(known, InterruptedRun):
+        console.warn(known.message + (known.hint and f"\n  {known.hint}"))
+        return known.code
+    console.error(known.message, known.hint)
+    return known.exit_code
+
+
+def _as_ours(error: BaseException) -> ImgtrainError | None:
+    """The error as one that its user can mend, if it is one."""
+    match error:
+        case ImgtrainError():
+            return error
+        case TyperException():
+            return _usage(error)
+        case KeyboardInterrupt() | typer.Abort():
+            return InterruptedRun(signal.SIGINT, "stopped")
+        case OSError(errno=errno.ENOSPC | errno.EROFS | errno.EDQUOT):
+            return disk_error(error, error.filename or "a file")
+    return _machine(error)
+
+
+def _usage(error: Any) -> SettingsError:
+    """Typer's complaint in our words, with the nearest name."""
+    ctx = getattr(error, "ctx", None)
+    if ctx is None:
+        return SettingsError(error.format_message())
+    message = error.format_message()
+    if hasattr(error, "possibilities"):
+        options = [name for p in ctx.command.params for name in (*p.opts, *p.secondary_opts)]
+        message = f"there is no option {error.option_name}{nearest(error.option_name, options)}"
+    message = f"{message[:1].lower()}{message[1:]}".rstrip(".")
+    return SettingsError(message, f"{ctx.command_path} --help tells more")
+
+
+def _machine(error: BaseException) -> ImgtrainError | None:
+    """What the machine or its packages are to blame for."""
+    if _is_out_of_memory(error):
+        return MemoryLimitError(
+            "out of memory",
+            "lower --batch-size (--accumulation-steps keeps the effective batch) or --image-size",
+        )
+    if "operator torchvision::nms does not exist" in str(error):
+        return OutsideError(
+            "torch and torchvision do not match: they come from different builds",
+            "install both from one index: pip install --force-reinstall torch torchvision",
+        )
+    return None
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    torch = sys.modules.get("torch")
+    return (
+        isinstance(error, MemoryError)
+        or (torch is not None and isinstance(error, torch.OutOfMemoryError))
+        or (isinstance(error, RuntimeError) and "can't allocate memory" in str(error))
+    )
+
+
+def _stdout_is_gone() -> bool:
+    """Whether the reader of our output has left; if so, nothing more is written."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    return False

@@ -1,0 +1,76 @@
+"""How help looks: options grouped under headings, as plain text that is never read as markup.
+
+Plain text also starts faster: no rich is imported for ``--help``.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from imgtrain.errors import SettingsError, nearest
+
+_FIRST_COLUMN = 26
+"""Width of the column of names, the same under all headings."""
+
+
+def _heading(text: str) -> str:
+    return text if os.environ.get("NO_COLOR") else typer.style(text, bold=True)
+
+
+def _write(formatter: Any, heading: str, rows: list[tuple[str, str]]) -> None:
+    with formatter.section(_heading(heading)):
+        formatter.write_dl(
+            [(f"{name:<{_FIRST_COLUMN}}", text) for name, text in rows], col_max=_FIRST_COLUMN
+        )
+
+
+class Command(TyperCommand):
+    """A command whose help has a heading for each panel of options."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Arguments, then the command's own options, then each panel."""
+        panels: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx)
+            if record is None:
+                continue
+            default = "Arguments" if param.param_type_name == "argument" else "Options"
+            panel = getattr(param, "rich_help_panel", None) or default
+            panels.setdefault(panel, []).append(record)
+        for heading, rows in panels.items():
+            if rows:
+                _write(formatter, heading, rows)
+
+
+class Group(TyperGroup):
+    """A group that shows its help when it stands alone, and has the headings of ``Command``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Nothing is a call for help."""
+        return super().parse_args(ctx, args or ["--help"])
+
+    def sentences(self) -> dict[str, str]:
+        """What each subcommand does."""
+        return {
+            name: command.get_short_help_str(limit=100) for name, command in self.commands.items()
+        }
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The subcommand, or the nearest name."""
+        known = self.list_commands(ctx)
+        if args[0] not in known:
+            raise SettingsError(
+                f"there is no command {args[0]!r}{nearest(args[0], known)}",
+                f"commands: {', '.join(known)}",
+            )
+        return super().resolve_command(ctx, args)
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Subcommands, then options."""
+        _write(formatter, "Commands", list(self.sentences().items()))
+        records = [param.get_help_record(ctx) for param in self.get_params(ctx)]
+        _write(formatter, "Options", [record for record in records if record is not None])

@@ -1,0 +1,191 @@
+"""Settings in layers: defaults < a known set's own < files < environment < flags.
+
+Each layer is flat, by dotted key; the highest that has a key wins and is remembered as its origin.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from imgtrain.errors import SettingsError
+from imgtrain.settings.catalog import Setting, all_settings
+from imgtrain.settings.known import known_settings
+from imgtrain.settings.schema import Settings
+
+if TYPE_CHECKING:
+    from imgtrain.settings.sources import Given
+
+_OFF = frozenset({"none", "off", "null"})
+_NOTHING: Mapping[str, object] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The settings, and who set each dotted key.
+
+    An origin is ``default``, a known set's name, ``preset NAME``, ``file PATH``,
+    ``environment NAME``, ``flag --NAME`` or ``flag --set``.
+    """
+
+    settings: Settings
+    origins: Mapping[str, str]
+
+
+def load_settings(
+    *,
+    preset: str | None = None,
+    files: Sequence[Path] = (),
+    environ: Mapping[str, str] | None = None,
+    flags: Mapping[str, object] = _NOTHING,
+    sets: Sequence[str] = (),
+) -> Loaded:
+    """Put the layers on top of each other and check the result.
+
+    Args:
+        preset: Name of a starter file, below all others.
+        files: YAML, TOML or JSON; of two, the later wins.
+        environ: Variables; the process's own if None.
+        flags: Values of single options, by dotted key.
+        sets: ``section.key=value`` texts, beside ``flags``.
+
+    Raises:
+        SettingsError: If a key is unknown, a value out of bounds, or two contradict each other.
+    """
+    from imgtrain.settings import sources
+
+    single, sets_layer = sources.from_flags(flags), sources.from_sets(sets)
+    for key in single.keys() & sets_layer.keys():
+        raise SettingsError(
+            f"{single[key].origin.removeprefix('flag ')} and --set {key} set the same",
+            "leave out one of them",
+        )
+    asked: dict[str, Given] = {}
+    for layer in (
+        _preset(preset),
+        *map(sources.from_file, files),
+        sources.from_environment(os.environ if environ is None else environ),
+        single,
+        sets_layer,
+    ):
+        asked |= layer
+    root = asked["data.root"].value if "data.root" in asked else all_settings()["data.root"].default
+    own = {key: sources.Given(value, str(root)) for key, value in known_settings(root).items()}
+    return _built(own | asked)
+
+
+def flatten(settings: Settings) -> dict[str, Any]:
+    """Every value by its dotted key, as YAML and JSON have it: no tuples, no paths."""
+    return {
+        setting.key: _plain(getattr(getattr(settings, setting.section), setting.name))
+        for setting in all_settings().values()
+    }
+
+
+def from_flat(flat: Mapping[str, object]) -> Settings:
+    """The settings of these values, by dotted key; the rest are defaults.
+
+    Raises:
+        SettingsError: As ``load_settings``.
+    """
+    from imgtrain.settings.sources import Given, refuse
+
+    for key in flat.keys() - all_settings().keys():
+        refuse(key, "settings")
+    return _built({key: Given(value, "") for key, value in flat.items()}).settings
+
+
+def nested(flat: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Sections of keys, from dotted keys."""
+    found: dict[str, dict[str, Any]] = {}
+    for key, value in flat.items():
+        section, _, name = key.partition(".")
+        found.setdefault(section, {})[name] = value
+    return found
+
+
+def to_yaml(
+    settings: Settings, *, comments: bool = False, origins: Mapping[str, str] | None = None
+) -> str:
+    """A settings file that gives ``settings`` back.
+
+    Args:
+        settings: What to write.
+        comments: Each setting's sentence above it.
+        origins: Who set each key, to be written behind it.
+    """
+    from imgtrain.settings.strict_yaml import dump
+
+    lines: list[str] = []
+    known = all_settings()
+    for section, values in nested(flatten(settings)).items():
+        lines += [f"{section}:"]
+        for name, value in values.items():
+            setting = known[f"{section}.{name}"]
+            lines += [f"  # {setting.help}"] * comments
+            text = dump({section: {name: value}}).split("\n", 1)[1].rstrip("\n")
+            note = "" if origins is None else f"  # {_one_line(origins[setting.key])}"
+            lines.append(f"{text}{note}")
+    return "\n".join(lines) + "\n"
+
+
+def _one_line(text: str) -> str:
+    return text if text.isprintable() else repr(text)
+
+
+def _preset(name: str | None) -> Mapping[str, Given]:
+    if name is None:
+        return {}
+    from imgtrain.settings.sources import from_file
+    from imgtrain.starters import starter_path
+
+    return from_file(starter_path(name), f"preset {name}")
+
+
+def _plain(value: object) -> Any:
+    if isinstance(value, tuple):
+        return list(value)
+    return str(value) if isinstance(value, Path) else value
+
+
+def _built(given: Mapping[str, Given]) -> Loaded:
+    """Settings from what was given; everything that does not fit is named."""
+    from pydantic import ValidationError
+
+    known = all_settings()
+    values = {key: _read(known[key], one.value) for key, one in given.items()}
+    try:
+        settings = Settings.model_validate(nested(values))
+    except ValidationError as error:
+        keys = dict.fromkeys(".".join(map(str, one["loc"][:2])) for one in error.errors())
+        raise _does_not_fit([(known[key], given[key]) for key in keys]) from error
+    origins = {key: given[key].origin if key in given else "default" for key in known}
+    return Loaded(settings, origins)
+
+
+def _read(setting: Setting, value: object) -> object:
+    """``none`` and ``off`` are None where None is a value; a switch's ``off`` is false."""
+    if not setting.is_optional or not isinstance(value, str):
+        return value
+    word = value.strip().lower()
+    return None if word in (_OFF - {"off"} if setting.is_switch else _OFF) else value
+
+
+def _does_not_fit(wrong: Sequence[tuple[Setting, Given]]) -> SettingsError:
+    from imgtrain.settings.sources import shown
+    from imgtrain.settings.wording import accepts
+
+    sentences = []
+    for setting, given in wrong:
+        origin = f" ({given.origin})" if given.origin else ""
+        must = accepts(setting.annotation, setting.metadata)
+        sentences.append(f"{setting.key} = {shown(given.value)}{origin} must be {must}")
+    first, given = wrong[0]
+    hint = f"{first.name}: {first.help}"
+    if given.value is None and given.origin.startswith("file"):
+        hint = "a value that begins with # needs quotes; without a value, leave the line out"
+    return SettingsError("\n".join(sentences), hint)
