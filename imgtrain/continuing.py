@@ -11,8 +11,9 @@ import yaml
 from imgtrain import console
 from imgtrain.errors import RunError
 from imgtrain.rundir import RunDir, find_run, identity_of, unfinished_run
+from imgtrain.settings.catalog import all_settings
 from imgtrain.settings.layers import flatten, from_flat
-from imgtrain.settings.schema import Settings, all_settings
+from imgtrain.settings.schema import Settings
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,28 +6,83 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from pathlib import Path
 
 import torch
 
 import imgtrain
+from imgtrain.continuing import identity_keys
+from imgtrain.data.index import Index
+from imgtrain.data.split import Split, write_splits
 from imgtrain.engine.device import ComputePlan
+from imgtrain.files import write_json, write_text
+from imgtrain.rundir import RunDir, identity_of
+from imgtrain.settings.layers import flatten, to_yaml
+from imgtrain.settings.schema import Settings
+
+Origins = Mapping[str, str]
+"""Who set each dotted key."""
 
 _PACKAGES = ("torch", "torchvision", "timm", "numpy", "pillow", "opencv-python-headless")
 
 
-def provenance(compute: ComputePlan) -> dict[str, Any]:
-    """What ``provenance.json`` says of the program and the machine."""
-    return {
-        "format": 1,
-        "argv": sys.argv,
-        "versions": versions(),
-        "git": git_commit(),
-        "device": device_name(compute),
-        "plan": asdict(compute),
-    }
+def record(
+    run: RunDir,
+    *,
+    asked: Settings,
+    settings: Settings,
+    origins: Origins,
+    name: str,
+    index: Index,
+    split: Split,
+    compute: ComputePlan,
+) -> None:
+    """Write what a run is, before it begins: settings, classes, parts, provenance.
+
+    Args:
+        run: Its folder.
+        asked: The settings as they came, with their open ends.
+        settings: The same, decided.
+        origins: Who set what.
+        name: What the run would be called, without a number.
+        index: The pictures.
+        split: Their parts.
+        compute: How the machine computes.
+    """
+    flat, before = flatten(settings), flatten(asked)
+    write_text(run.config, to_yaml(settings, comments=False))
+    write_json(run.path / "classes.json", list(index.classes))
+    write_splits(run.path / "splits.csv", index, split)
+    write_json(
+        run.provenance,
+        {
+            "format": 1,
+            "argv": sys.argv,
+            "versions": versions(),
+            "git": git_commit(),
+            "device": device_name(compute),
+            "plan": asdict(compute),
+            "identity": sorted(
+                {
+                    identity_of(identity_keys(each), index.fingerprint, name)
+                    for each in (asked, settings)
+                }
+            ),
+            "asked": identity_keys(asked),
+            "settings": flat,
+            "origins": {
+                key: origins.get(key, "default") + ("" if value == before[key] else ", decided")
+                for key, value in flat.items()
+            },
+            "fingerprint": index.fingerprint,
+            "data_root": str(Path(index.root).absolute())
+            if Path(index.root).exists()
+            else index.root,
+        },
+    )
 
 
 def versions() -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +19,6 @@ from imgtrain.engine.state import Normalise, TrainState
 from imgtrain.engine.weights import save_model
 from imgtrain.errors import InterruptedRun
 from imgtrain.files import write_csv, write_json
-from imgtrain.report.page import write_page
 from imgtrain.report.plots import write_training_curves
 from imgtrain.report.results import write_results
 from imgtrain.rundir import RunDir
@@ -28,7 +28,7 @@ from imgtrain.stopping import Stop
 def score_run(
     run: RunDir, state: TrainState, recipe: Recipe, index: Index, split: Split, *, stop: Stop
 ) -> dict[str, Any]:
-    """Score the best weights in fp32, and write everything that a finished run holds.
+    """Score the best weights in fp32, and write all that a finished run holds but its page.
 
     Returns:
         The content of ``metrics.json``.
@@ -57,8 +57,6 @@ def score_run(
         _write_bad(run, index, split, bad)
         write_training_curves(run.path, state.progress.history)
         write_json(run.path / "metrics.json", metrics)
-        write_page(run.path, read=_reader(index))
-        _tell(run, metrics)
     state.world.wait()
     return metrics
 
@@ -118,12 +116,13 @@ def _write_bad(run: RunDir, index: Index, split: Split, bad: dict[int, str]) -> 
         console.warn(f"the test score does not count {counts['test']} unreadable test pictures")
 
 
-def _reader(index: Index) -> Any:
+def picture_reader(index: Index) -> Callable[[str], bytes]:
+    """The bytes of a picture by its path in ``splits.csv``."""
     numbers = {index.source.path(i): i for i in range(len(index.source))}
     return lambda path: index.source.read(numbers[path])
 
 
-def _tell(run: RunDir, metrics: dict[str, Any]) -> None:
+def tell(run: RunDir, metrics: dict[str, Any]) -> None:
     """The last lines: how good, and where to look."""
     for part in ("val", "test"):
         scores = metrics.get(part)

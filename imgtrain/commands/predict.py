@@ -6,6 +6,7 @@ import contextlib
 import csv
 import io
 import json
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @takes_settings("predict", "hardware")
-def predict(  # noqa: PLR0917  # each is an option of the command line
+def predict(  # each is an option of the command line
     loaded: Loaded,
     pictures: Annotated[
         list[str], typer.Argument(help="Files, folders, globs, or - for a list on stdin.")
@@ -77,17 +78,21 @@ def expand(names: Iterable[str]) -> Iterator[str]:
     """
     from glob import glob, has_magic
 
-    from imgtrain.data.listing import is_picture
+    from imgtrain.data.walk import is_picture
 
     for name in names:
         path = Path(name)
         if name == "-":
             yield from (line.rstrip("\r\n") for line in sys.stdin if line.strip())
         elif path.is_dir():
-            inside = (p for p in path.rglob("*") if not any(
-                part.startswith(".") for part in p.relative_to(path).parts
-            ))
-            yield from sorted(str(p) for p in inside if is_picture(p.name) and p.is_file())
+            inside = (
+                p
+                for p in path.rglob("*")
+                if not any(part.startswith(".") for part in p.relative_to(path).parts)
+            )
+            yield from sorted(
+                str(p) for p in inside if is_picture(os.fsencode(p.name)) and p.is_file()
+            )
         elif not path.exists() and has_magic(name):
             yield from sorted(f for f in glob(name, recursive=True) if Path(f).is_file())  # noqa: PTH207  # relative, absolute and ** alike
         else:

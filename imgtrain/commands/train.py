@@ -11,9 +11,7 @@ from imgtrain.commands.flags import takes_settings
 from imgtrain.settings.layers import Loaded
 
 
-@takes_settings(
-    "data", "augment", "model", "loss", "optim", "schedule", "train", "hardware", "run"
-)
+@takes_settings("data", "augment", "model", "loss", "optim", "schedule", "train", "hardware", "run")
 def train(
     loaded: Loaded,
     *,

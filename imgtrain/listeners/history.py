@@ -11,10 +11,21 @@ from imgtrain.errors import disk_error
 from imgtrain.events import EpochEnded, Event, RunEnded, RunStarted, StepEnded
 from imgtrain.files import write_csv, write_text
 
-COLUMNS = (
-    "epoch,step,lr,train_loss,train_top1,val_loss,val_top1,val_top5,val_macro_f1,is_best,"
-    "gpu_memory_mb,seconds,images_per_second"
-).split(",")
+COLUMNS = [
+    "epoch",
+    "step",
+    "lr",
+    "train_loss",
+    "train_top1",
+    "val_loss",
+    "val_top1",
+    "val_top5",
+    "val_macro_f1",
+    "is_best",
+    "gpu_memory_mb",
+    "seconds",
+    "images_per_second",
+]
 
 
 class _History:

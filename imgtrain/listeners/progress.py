@@ -82,7 +82,17 @@ class Display:
 
     def _table(self) -> Table:
         table = Table(box=None, pad_edge=False, header_style="dim")
-        heads = ("epoch", "lr", "train loss", "train", "val loss", "val", "macro F1", "images/s", "")
+        heads = (
+            "epoch",
+            "lr",
+            "train loss",
+            "train",
+            "val loss",
+            "val",
+            "macro F1",
+            "images/s",
+            "",
+        )
         for head in heads:
             table.add_column(head, justify="right" if head else "left")
         for row in self._rows[-_RECENT:]:

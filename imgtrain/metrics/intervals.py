@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import sqrt
+from statistics import NormalDist
 
 import numpy as np
 
@@ -36,6 +38,53 @@ def _resampled(matrix: Ints, resamples: int, seed: int) -> Iterator[tuple[Ints, 
             _sums_along(draws, rows, classes),
             _sums_along(draws, columns, classes),
         )
+
+
+def wilson_interval(hits: int, count: int, *, level: float = 0.95) -> tuple[float, float]:
+    """Score interval of a proportion.
+
+    Unlike the bootstrap it says something where no mistake was seen (Wilson 1927, "Probable
+    inference, the law of succession, and statistical inference"; recommended by Brown, Cai &
+    DasGupta 2001, "Interval estimation for a binomial proportion").
+
+    Args:
+        hits: How many were right, in [0, count].
+        count: How many there were, at least 1.
+        level: Coverage, in (0, 1).
+
+    Returns:
+        The lower and the upper end, in [0, 1].
+    """
+    z = NormalDist().inv_cdf((1 + level) / 2)
+    share, weight = hits / count, z * z / count
+    centre = (share + weight / 2) / (1 + weight)
+    half = z * sqrt(share * (1 - share) / count + weight / (4 * count)) / (1 + weight)
+    low = 0.0 if hits == 0 else centre - half
+    high = 1.0 if hits == count else centre + half
+    return low, high
+
+
+def intervals(
+    matrix: Ints, *, seed: int = 0, resamples: int = 1000, level: float = 0.95
+) -> dict[str, tuple[float, float] | None]:
+    """Intervals of the headline scores: Wilson's for top1, bootstrap for the others.
+
+    Where no mistake was seen (or nothing was right), resampling always gives the same score and
+    knows no interval: None.
+
+    Args:
+        matrix: Shape (C, C), from `confusion_matrix`, with at least one picture.
+        seed: Seed of the resampling; the same seed gives the same interval.
+        resamples: How often to draw.
+        level: Coverage, in (0, 1).
+    """
+    hits, count = int(matrix.trace()), int(matrix.sum())
+    drawn = bootstrap_intervals(matrix, seed=seed, resamples=resamples, level=level)
+    found: dict[str, tuple[float, float] | None] = {
+        name: ends if ends[0] < ends[1] else None for name, ends in drawn.items()
+    }
+    found["top1"] = wilson_interval(hits, count, level=level)
+    return found
 
 
 def bootstrap_intervals(

@@ -18,7 +18,7 @@ from imgtrain.metrics.confusion import (
     ratio,
 )
 from imgtrain.metrics.curves import Curves, curves
-from imgtrain.metrics.intervals import bootstrap_intervals
+from imgtrain.metrics.intervals import intervals
 
 
 def top_k(labels: Ints, probs: Floats, k: int) -> float | None:
@@ -111,7 +111,8 @@ def score(
         "log_loss": log_loss(labels, probs),
         "ece": expected_calibration_error(probs.max(axis=1), predicted == labels),
         "intervals": {
-            name: list(ends) for name, ends in bootstrap_intervals(matrix, seed=seed).items()
+            name: None if ends is None else list(ends)
+            for name, ends in intervals(matrix, seed=seed).items()
         },
         "per_class": _per_class(matrix, drawn, classes),
     }

@@ -85,7 +85,7 @@ def headline(run: RunFiles) -> str:
     ]
     caption = (
         f"{PARTS[part]} part, {plural(scores['n'], 'picture')}. "
-        "The bars are 95% bootstrap intervals: "
+        "The bars are 95% intervals (Wilson's for accuracy, else bootstrap): "
         "where the score could have come out with other pictures."
     )
     if part == "val":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from imgtrain.files import write_text
@@ -20,7 +21,7 @@ from imgtrain.starters import read_template
 _CHARTS = {"loss": "Loss", "accuracy": "Accuracy and macro F1", "lr": "Learning rate"}
 
 
-def write_page(folder: Path, *, read: Reader | None = None) -> Path:
+def write_page(folder: Path, *, read: Reader | None = None, state: str | None = None) -> Path:
     """Show the run in ``folder`` as ``report.html``.
 
     Whatever is missing of the run is left out of the page; a picture that cannot be read any
@@ -30,6 +31,8 @@ def write_page(folder: Path, *, read: Reader | None = None) -> Path:
         folder: The run's folder, finished or not.
         read: The bytes of a picture by its path in ``splits.csv``; raises OSError or KeyError.
             Without it the pictures are looked for where the run found them.
+        state: What the page says of the run, if not what ``status.json`` does: a run is
+            finished once its page is written.
 
     Returns:
         The page's path.
@@ -38,6 +41,8 @@ def write_page(folder: Path, *, read: Reader | None = None) -> Path:
         DiskError: If the page cannot be written.
     """
     run = read_run(folder)
+    if state is not None:
+        run = replace(run, status={**run.status, "state": state})
     root = run.provenance.get("data_root") or run.settings.get("data.root")
     page = folder / "report.html"
     write_text(page, render(run, read or reader_of(root)))

@@ -9,7 +9,7 @@ import pytest
 from sklearn import metrics as reference
 
 from imgtrain.metrics.confusion import confusion_matrix
-from imgtrain.metrics.intervals import bootstrap_intervals
+from imgtrain.metrics.intervals import bootstrap_intervals, intervals, wilson_interval
 
 
 def drawn(pictures: int, classes: int):
@@ -74,3 +74,23 @@ def test_a_thousand_classes_take_no_minutes():
     bootstrap_intervals(confusion_matrix(labels, predicted, 1000), resamples=100)
 
     assert time.perf_counter() - start < 5
+
+
+@pytest.mark.parametrize(("hits", "count"), [(0, 10), (7, 10), (180, 180), (1, 1), (951, 1000)])
+def test_wilson_solves_its_equation(hits, count):
+    """The textbook formula, as the roots of (p - x)^2 = z^2 x (1 - x) / n."""
+    z = 1.959963984540054
+    share = hits / count
+    a, b, c = 1 + z * z / count, -(2 * share + z * z / count), share * share
+    low, high = sorted(np.roots([a, b, c]).real)
+
+    assert wilson_interval(hits, count) == pytest.approx((low, high), abs=1e-9)
+
+
+def test_no_mistake_is_no_certainty():
+    """180 of 180: top-1 is between 97.9 % and 100 %; what resampling cannot tell is None."""
+    found = intervals(np.diag([90, 90]))
+
+    assert found["top1"] == pytest.approx((0.9791, 1.0), abs=1e-4)
+    assert found["balanced_accuracy"] is None
+    assert found["macro_f1"] is None

@@ -1,0 +1,166 @@
+"""Interrupted and continued by the same command."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from conftest import TINY
+from test_train import rows, same_weights, steady
+
+LONG = ["--epochs", "4", "--checkpoint-minutes", "0.0005", "--dropout", "0.2"]
+
+
+def start(work, *arguments):
+    """The command in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "imgtrain", *map(str, arguments)],
+        cwd=work,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        text=True,
+    )
+
+
+def wait_for(path, seconds=60):
+    end = time.monotonic() + seconds
+    while not path.exists():
+        assert time.monotonic() < end, f"{path} did not come"
+        time.sleep(0.01)
+
+
+@pytest.mark.slow
+def test_killed_five_times_and_continued_the_run_is_the_same_to_the_bit(photos, tmp_path):
+    """kill -9 at random moments of training: weights, predictions and history are unharmed."""
+    command = ["train", "--data", photos, *TINY, *LONG]
+    whole, work = tmp_path / "whole", tmp_path / "work"
+    for folder in (whole, work):
+        folder.mkdir(exist_ok=True)
+    assert start(whole, *command).wait(120) == 0
+    run = work / "runs" / "photos-test_resnet"
+    rng = random.Random(4)
+    kills = 0
+    for _ in range(5):
+        child = start(work, *command)
+        before = (run / "checkpoints" / "last.pt").stat().st_mtime_ns if kills else 0
+        last = run / "checkpoints" / "last.pt"
+        end = time.monotonic() + 60
+        while child.poll() is None and time.monotonic() < end:
+            if last.exists() and last.stat().st_mtime_ns != before:
+                break
+            time.sleep(0.002)
+        time.sleep(rng.random() * 0.3)
+        child.kill()
+        child.communicate()
+        kills += child.returncode == -signal.SIGKILL
+    assert kills >= 3
+    assert start(work, *command).wait(120) == 0
+    other = whole / "runs" / "photos-test_resnet"
+
+    assert sorted(p.name for p in (work / "runs").iterdir()) == ["photos-test_resnet"]
+    assert same_weights(run, other)
+    assert steady(run) == steady(other)
+    assert (run / "predictions_test.csv").read_bytes() == (
+        other / "predictions_test.csv"
+    ).read_bytes()
+    assert not list(run.rglob("*.tmp"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_saves_and_says_how_to_go_on(photos, tmp_path, number, code):
+    """130 and 143; the state is interrupted; the same command finishes."""
+    command = ["train", "--data", photos, *TINY, *LONG, "--epochs", "200"]
+    child = start(tmp_path, *command)
+    run = tmp_path / "runs" / "photos-test_resnet"
+    wait_for(run / "checkpoints" / "last.pt")
+    child.send_signal(number)
+    _, err = child.communicate(timeout=60)
+
+    assert child.returncode == code
+    assert "the same command goes on" in err
+    assert json.loads((run / "status.json").read_text())["state"] == "interrupted"
+
+    shorter = start(tmp_path, "train", "--resume", "latest", "--epochs", "4")
+    _, err = shorter.communicate(timeout=120)
+    assert shorter.returncode in {0, 6}, err
+
+
+def test_a_finished_run_says_so(imgtrain, photos):
+    """--resume of a finished run does nothing, and exits with 0."""
+    assert imgtrain("train", "--data", photos, *TINY, "--epochs", "1").code == 0
+    ran = imgtrain("train", "--resume", "latest", "--json")
+
+    assert ran.code == 0
+    assert "is finished; nothing to do" in ran.words
+    assert ran.json["metrics"]["best_epoch"] == 1
+
+
+def test_more_epochs_go_on_with_the_same_run(imgtrain, photos, tmp_path):
+    """--resume with more epochs: the first rows stay, the rest is added."""
+    assert imgtrain("train", "--data", photos, *TINY, "--epochs", "2").code == 0
+    run = tmp_path / "work" / "runs" / "photos-test_resnet"
+    before = rows(run / "history.csv")
+    ran = imgtrain("train", "--resume", "photos-test_resnet", "--epochs", "4")
+
+    assert ran.code == 0, ran.err
+    assert rows(run / "history.csv")[:2] == before
+    assert len(rows(run / "history.csv")) == 4
+
+
+def test_another_setting_is_refused_on_resume(imgtrain, photos):
+    """The message names the key and both values; exit code 6."""
+    assert imgtrain("train", "--data", photos, *TINY, "--epochs", "1").code == 0
+    ran = imgtrain("train", "--resume", "latest", "--lr", "0.5", "--epochs", "3")
+
+    assert ran.code == 6
+    assert "optim.lr (run: 0.00035" in ran.words
+    assert "now: 0.5)" in ran.words
+
+
+def test_fresh_starts_anew(imgtrain, photos, tmp_path):
+    """An unfinished run stays as it is."""
+    command = ["train", "--data", photos, *TINY, "--epochs", "2"]
+    assert imgtrain(*command).code == 0
+    runs = tmp_path / "work" / "runs"
+    status = runs / "photos-test_resnet" / "status.json"
+    status.write_text(json.dumps({"format": 1, "state": "interrupted", "pid": 1, "epochs": 2}))
+    again = imgtrain(*command)
+    assert "going on with runs/photos-test_resnet" in again.words
+    status.write_text(json.dumps({"format": 1, "state": "interrupted", "pid": 1, "epochs": 2}))
+    fresh = imgtrain(*command, "--fresh")
+
+    assert fresh.code == 0
+    assert sorted(p.name for p in runs.iterdir()) == ["photos-test_resnet", "photos-test_resnet-2"]
+
+
+def test_a_run_in_use_is_not_shared(imgtrain, photos, tmp_path):
+    """A second process with the same command is refused while the first works."""
+    command = ["train", "--data", photos, *TINY, "--epochs", "300"]
+    work = tmp_path / "work"
+    child = start(work, *command)
+    try:
+        wait_for(work / "runs" / "photos-test_resnet" / "checkpoints" / "last.pt")
+        ran = imgtrain(*command)
+    finally:
+        child.kill()
+        child.communicate()
+
+    assert ran.code == 6
+    assert "being worked on by another process" in ran.words
+
+
+def test_a_later_format_is_refused(imgtrain, photos, tmp_path):
+    """A run folder of a newer version: one sentence."""
+    assert imgtrain("train", "--data", photos, *TINY, "--epochs", "1").code == 0
+    status = tmp_path / "work" / "runs" / "photos-test_resnet" / "status.json"
+    status.write_text(json.dumps({"format": 99, "state": "finished"}))
+    ran = imgtrain("train", "--resume", "latest")
+
+    assert ran.code == 6
+    assert "later version of imgtrain" in ran.words
