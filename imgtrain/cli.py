@@ -100,7 +100,7 @@ def run(argv: Sequence[str]) -> int:
         code = _invoke(argv)
         sys.stdout.flush()
     except BaseException as error:  # noqa: BLE001  # the one boundary
-        return _code(error)
+        return exit_code(error)
     return code
 
 
@@ -116,7 +116,7 @@ def _invoke(argv: Sequence[str]) -> int:
     return 0
 
 
-def _code(error: BaseException) -> int:
+def exit_code(error: BaseException) -> int:
     """Say what happened, and return the exit code; see ``imgtrain.errors``."""
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else int(error.code is not None)
@@ -154,14 +154,12 @@ def _as_ours(error: BaseException) -> ImgtrainError | None:
 def _usage(error: Any) -> SettingsError:
     """Typer's complaint in our words, with the nearest name."""
     ctx = getattr(error, "ctx", None)
-    if ctx is None:
-        return SettingsError(error.format_message())
     message = error.format_message()
-    if hasattr(error, "possibilities"):
+    if ctx is not None and hasattr(error, "possibilities"):
         options = [name for p in ctx.command.params for name in (*p.opts, *p.secondary_opts)]
         message = f"there is no option {error.option_name}{nearest(error.option_name, options)}"
     message = f"{message[:1].lower()}{message[1:]}".rstrip(".")
-    return SettingsError(message, f"{ctx.command_path} --help tells more")
+    return SettingsError(message, f"{ctx.command_path if ctx else 'imgtrain'} --help tells more")
 
 
 def _machine(error: BaseException) -> ImgtrainError | None:
@@ -189,8 +187,12 @@ def _is_out_of_memory(error: BaseException) -> bool:
 
 
 def _stdout_is_gone() -> bool:
-    """Whether the reader of our output has left; if so, nothing more is written."""
+    """Whether the reader of our output has left; if so, nothing more is written.
+
+    A failed write leaves nothing to flush, so only another write can tell.
+    """
     try:
+        sys.stdout.write("\n")
         sys.stdout.flush()
     except BrokenPipeError:
         with contextlib.suppress(OSError):

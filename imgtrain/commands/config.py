@@ -52,8 +52,9 @@ def schema() -> None:
 
     from imgtrain.settings.schema import Settings
 
-    value = {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **Settings.model_json_schema(),
-    }
+    value = Settings.model_json_schema()
+    for name, section in value["properties"].items():
+        # A section whose lines are all commented out is null.
+        value["properties"][name] = {"anyOf": [section, {"type": "null"}]}
+    value = {"$schema": "https://json-schema.org/draft/2020-12/schema", **value}
     console.result(json.dumps(value, indent=2, ensure_ascii=False))

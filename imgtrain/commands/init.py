@@ -2,44 +2,50 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from imgtrain import console
-from imgtrain.errors import SettingsError, nearest
+from imgtrain.errors import SettingsError
 
 
 def init(
     name: Annotated[
-        str, typer.Argument(metavar="[NAME]", help="File to write; .yaml is added.")
+        str, typer.Argument(metavar="NAME", help="File to write; .yaml is added.")
     ] = "imgtrain",
     *,
     template: Annotated[
-        str, typer.Option("--template", "-t", help="Which starter file.", metavar="NAME")
+        str, typer.Option("--template", "-t", metavar="NAME", help="Which starter file.")
     ] = "basic",
     list_: Annotated[bool, typer.Option("--list", help="List the starter files.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
 ) -> None:
     """Write a commented settings file to start from."""
     from imgtrain.files import write_text
-    from imgtrain.starters import read_template, starter_names
+    from imgtrain.starters import starter_path
 
-    known = starter_names()
     if list_:
-        for one in known:
-            first = read_template(f"{one}.yaml").splitlines()[0]
-            console.result(f"{one:<10} {first.lstrip('# ')}")
+        console.result("\n".join(_listed()))
         return
-    if template not in known:
-        raise SettingsError(
-            f"--template {template}: no such starter file{nearest(template, known)}",
-            f"there are: {', '.join(known)}",
-        )
+    text = starter_path(template).read_text(encoding="utf-8")
     path = Path(name if name.endswith((".yaml", ".yml")) else f"{name}.yaml")
+    if path.is_dir():
+        raise SettingsError(f"{path} is a folder", "choose another name")
     if path.exists() and not force:
         raise SettingsError(f"{path} exists", "choose another name, or replace it with --force")
-    write_text(path, read_template(f"{template}.yaml"))
+    write_text(path, text)
     console.result(str(path))
-    console.say(f"edit it, then: imgtrain train -c {path}")
+    console.say(f"edit it, then: imgtrain train -c {shlex.quote(str(path))}")
+
+
+def _listed() -> list[str]:
+    """Each starter file's name and first line."""
+    from imgtrain.starters import read_template, starter_names
+
+    names = starter_names()
+    width = max(map(len, names))
+    first = {name: read_template(f"{name}.yaml").partition("\n")[0] for name in names}
+    return [f"{name:<{width}}  {first[name].lstrip('# ')}" for name in names]

@@ -13,6 +13,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from imgtrain.errors import SettingsError, nearest
 
+_KINDS = {"<str>": "TEXT", "<path>": "PATH", "<int>": "INT", "<float>": "NUMBER"}
 _FIRST_COLUMN = 26
 """Width of the column of names, the same under all headings."""
 
@@ -28,6 +29,19 @@ def _write(formatter: Any, heading: str, rows: list[tuple[str, str]]) -> None:
         )
 
 
+def _record(param: Any, ctx: Any) -> tuple[str, str] | None:
+    """Names and sentence of an option or argument, in the words that settings have."""
+    record = param.get_help_record(ctx)
+    if record is None:
+        return None
+    names, sentence = record
+    if param.param_type_name == "argument":
+        names = names.partition(" <")[0]
+    for theirs, ours in _KINDS.items():
+        names = names.replace(theirs, ours)
+    return names, sentence.replace("  [", " [")
+
+
 class Command(TyperCommand):
     """A command whose help has a heading for each panel of options."""
 
@@ -35,7 +49,7 @@ class Command(TyperCommand):
         """Arguments, then the command's own options, then each panel."""
         panels: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
         for param in self.get_params(ctx):
-            record = param.get_help_record(ctx)
+            record = _record(param, ctx)
             if record is None:
                 continue
             default = "Arguments" if param.param_type_name == "argument" else "Options"
@@ -72,5 +86,5 @@ class Group(TyperGroup):
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Subcommands, then options."""
         _write(formatter, "Commands", list(self.sentences().items()))
-        records = [param.get_help_record(ctx) for param in self.get_params(ctx)]
+        records = [_record(param, ctx) for param in self.get_params(ctx)]
         _write(formatter, "Options", [record for record in records if record is not None])

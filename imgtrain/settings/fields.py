@@ -41,15 +41,16 @@ FREE = Flag(identity="free")
 
 
 def pieces(value: object) -> object:
-    """``"0.8, 0.1,0.1"`` is three texts."""
+    """``"0.8, 0.1,0.1"`` is three texts, and a lone number a list of one."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return [value]
     return re.split(r"\s*,\s*", value.strip()) if isinstance(value, str) else value
 
 
 def pieces_or_word(value: object) -> object:
     """``"0.5,0.5,0.5"`` is three numbers; a word stays a word."""
-    if isinstance(value, str) and re.match(r"\s*[-+.\d]", value):
-        return pieces(value)
-    return value
+    is_word = isinstance(value, str) and not re.match(r"\s*[-+.\d]", value)
+    return value if is_word else pieces(value)
 
 
 def number_or_word(value: object) -> object:

@@ -16,6 +16,7 @@ from imgtrain.errors import SettingsError
 from imgtrain.settings.catalog import Setting, all_settings
 from imgtrain.settings.known import known_settings
 from imgtrain.settings.schema import Settings
+from imgtrain.settings.wording import accepts, members
 
 if TYPE_CHECKING:
     from imgtrain.settings.sources import Given
@@ -120,16 +121,17 @@ def to_yaml(
     """
     from imgtrain.settings.strict_yaml import dump
 
-    lines: list[str] = []
-    known = all_settings()
+    known, lines = all_settings(), []
     for section, values in nested(flatten(settings)).items():
-        lines += [f"{section}:"]
-        for name, value in values.items():
-            setting = known[f"{section}.{name}"]
-            lines += [f"  # {setting.help}"] * comments
-            text = dump({section: {name: value}}).split("\n", 1)[1].rstrip("\n")
-            note = "" if origins is None else f"  # {_one_line(origins[setting.key])}"
-            lines.append(f"{text}{note}")
+        block = [
+            (dump({section: {name: value}}).split("\n", 1)[1].rstrip("\n"), f"{section}.{name}")
+            for name, value in values.items()
+        ]
+        width = max(len(text) for text, _ in block if "\n" not in text)
+        lines.append(f"{section}:")
+        for text, key in block:
+            lines += [f"  # {known[key].help}"] * comments
+            lines.append(f"{text:<{width}}  # {_one_line(origins[key])}" if origins else text)
     return "\n".join(lines) + "\n"
 
 
@@ -177,15 +179,19 @@ def _read(setting: Setting, value: object) -> object:
 
 def _does_not_fit(wrong: Sequence[tuple[Setting, Given]]) -> SettingsError:
     from imgtrain.settings.sources import shown
-    from imgtrain.settings.wording import accepts
 
     sentences = []
     for setting, given in wrong:
         origin = f" ({given.origin})" if given.origin else ""
         must = accepts(setting.annotation, setting.metadata)
         sentences.append(f"{setting.key} = {shown(given.value)}{origin} must be {must}")
-    first, given = wrong[0]
-    hint = f"{first.name}: {first.help}"
-    if given.value is None and given.origin.startswith("file"):
-        hint = "a value that begins with # needs quotes; without a value, leave the line out"
-    return SettingsError("\n".join(sentences), hint)
+    return SettingsError("\n".join(sentences), _hint(*wrong[0]))
+
+
+def _hint(setting: Setting, given: Given) -> str:
+    """What to do about a value that does not fit."""
+    if given.value is None:
+        return "leave the line out, or give a value; one that begins with # needs quotes"
+    if str in members(setting.annotation) and not isinstance(given.value, str):
+        return "put the value in quotes, so that it is text"
+    return f"{setting.name}: {setting.help}"

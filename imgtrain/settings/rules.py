@@ -24,7 +24,7 @@ def check_shares(ratio: Sequence[float]) -> None:
 
 
 def check_batches(whole: int | None, *, batch: int, accumulation: int) -> None:
-    """An effective batch is made of whole batches, and derives their number."""
+    """An effective batch is made of whole batches (or is part of one), and derives their number."""
     if whole is None:
         return
     if accumulation > 1:
@@ -33,7 +33,7 @@ def check_batches(whole: int | None, *, batch: int, accumulation: int) -> None:
             f"--accumulation-steps {accumulation} sets it",
             "leave out one of them",
         )
-    if whole % batch:
+    if whole > batch and whole % batch:
         near = max(1, round(whole / batch)) * batch
         raise SettingsError(
             f"--global-batch-size {whole} is not a multiple of --batch-size {batch}",

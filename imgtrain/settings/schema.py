@@ -122,7 +122,7 @@ class ModelSettings(Section):
     """File (.safetensors, .pt) or run to start from."""
 
     stem: Literal["auto", "standard", "small"] = "auto"
-    """small leaves out the early down-scaling; auto does so up to 64 pixels."""
+    """small leaves out the early down-scaling; auto does so up to 48 pixels."""
 
     drop_rate: Annotated[float, Field(ge=0, lt=1), Flag(("--dropout",))] = 0.0
     """Dropout before the classifier."""

@@ -8,7 +8,6 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-_BOUNDS = {"gt": "above", "ge": "at least", "lt": "below", "le": "at most"}
 _KINDS = {int: "a whole number", float: "a number", str: "text", Path: "a path"}
 
 
@@ -73,12 +72,21 @@ def _bounds(metadata: tuple[Any, ...]) -> str:
     """`` from 4 to 4096``, `` above 0``, or nothing."""
     flat = [m for item in metadata for m in (item, *getattr(item, "metadata", ()))]
     found = {
-        name: getattr(m, name)
-        for name in _BOUNDS
+        name: f"{value:g}"
+        for name in ("gt", "ge", "lt", "le")
         for m in flat
-        if getattr(m, name, None) is not None
+        if (value := getattr(m, name, None)) is not None
     }
-    if found.keys() == {"ge", "le"}:
-        return f" from {found['ge']:g} to {found['le']:g}"
-    phrases = [f"{_BOUNDS[name]} {value:g}" for name, value in found.items()]
-    return f" {' and '.join(phrases)}" if phrases else ""
+    match found:
+        case {"ge": low, "le": high}:
+            return f" from {low} to {high}"
+        case {"ge": low, "lt": high}:
+            return f" from {low} to below {high}"
+        case {"gt": low, "le": high}:
+            return f" above {low} and up to {high}"
+        case {"ge": low}:
+            return f" of at least {low}"
+        case {"gt": low}:
+            return f" above {low}"
+    assert not found, f"no words for {found}"
+    return ""
