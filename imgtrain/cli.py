@@ -66,7 +66,7 @@ class _Root(Group):
 
 root = typer.Typer(
     cls=_Root,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="imgtrain COMMAND --help tells more. Without arguments, train uses built-in digits.",
     rich_markup_mode=None,
 )

@@ -32,6 +32,9 @@ class _Voice:
     log: TextIO | None = None
     silent = False
 
+    def __init__(self) -> None:
+        self.unlogged: list[str] = []
+
 
 _voice = _Voice()
 
@@ -60,17 +63,29 @@ def silence() -> None:
 
 
 def attach_log(path: Path | None) -> None:
-    """Also write every message, with its time, at the end of ``path``; None detaches."""
+    """Also write every message, with its time, at the end of ``path``; None detaches.
+
+    What was said before goes into the log as well.
+    """
     if _voice.log is not None:
         _voice.log.close()
     _voice.log = None if path is None else path.open("a", encoding="utf-8")
+    if _voice.log is not None:
+        _voice.log.writelines(_voice.unlogged)
+        _voice.log.flush()
+    _voice.unlogged.clear()
 
 
 def log_only(text: str) -> None:
     """A message for the log file alone: a person sees it elsewhere."""
-    if _voice.log is not None and not _voice.silent:
-        _voice.log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {plain(text)}\n")
-        _voice.log.flush()
+    line = f"{time.strftime('%Y-%m-%d %H:%M:%S')} {plain(text)}\n"
+    if _voice.silent:
+        return
+    if _voice.log is None:
+        _voice.unlogged.append(line)
+        return
+    _voice.log.write(line)
+    _voice.log.flush()
 
 
 def _emit(text: str, style: str, level: int) -> None:

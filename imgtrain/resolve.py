@@ -12,7 +12,13 @@ from imgtrain import console
 from imgtrain.data.index import Index
 from imgtrain.data.inspect import look
 from imgtrain.data.split import Split
-from imgtrain.engine.model import Recipe, check_name, model_defaults, small_stem_fits
+from imgtrain.engine.model import (
+    Recipe,
+    check_name,
+    check_small_stem,
+    model_defaults,
+    small_stem_fits,
+)
 from imgtrain.engine.optim import default_lr, default_weight_decay
 from imgtrain.engine.weights import can_get_pretrained
 from imgtrain.errors import SettingsError
@@ -62,6 +68,8 @@ def resolve(settings: Settings, index: Index, split: Split) -> Resolved:
             flat[f"data.normalize_{which}"] = _channels(own[which], int(str(flat["data.channels"])))
     _decide_start(flat, settings, natural=natural)
     decide("model.stem", "small" if small_stem_fits(settings.model.name, size) else "standard")
+    if flat["model.stem"] == "small":
+        check_small_stem(settings.model.name)
     _check_statistics(flat)
     decide("train.monitor", _monitor(index.labels[split.train]) if len(split.val) else "auto")
     decide("optim.weight_decay", default_weight_decay(settings.optim.name))

@@ -189,4 +189,6 @@ def locked(run: RunDir) -> Iterator[None]:
                 f"{run.path} is being worked on by another process (pid {pid})",
                 "wait for it, or start a second run of the same settings with --fresh",
             ) from error
+        for litter in run.path.rglob(".*.tmp"):  # of a process that was killed while writing
+            litter.unlink(missing_ok=True)
         yield

@@ -16,8 +16,9 @@ from imgtrain.continuing import Choice, named_run, same_command
 from imgtrain.data.index import Index, read_index
 from imgtrain.data.split import Split, make_split
 from imgtrain.engine.checkpoint import Checkpoints
-from imgtrain.engine.device import choose_device, usable_cores
+from imgtrain.engine.device import ComputePlan, choose_device, usable_cores
 from imgtrain.engine.loop import fit
+from imgtrain.engine.model import Recipe
 from imgtrain.engine.state import TrainState
 from imgtrain.engine.world import World
 from imgtrain.errors import DataError, ImgtrainError, InterruptedRun
@@ -34,7 +35,7 @@ from imgtrain.resolve import make_preprocess, make_recipe, measure_statistics, r
 from imgtrain.rundir import RunDir
 from imgtrain.scoring import picture_reader, score_run, tell
 from imgtrain.settings.layers import flatten
-from imgtrain.settings.schema import Settings, TrainSettings
+from imgtrain.settings.schema import Settings
 from imgtrain.stopping import Stop, listening
 
 
@@ -75,26 +76,48 @@ def train(settings: Settings, *, origins: Origins | None = None) -> RunResult:
     clock = Clock(time.monotonic(), {})
     origins = origins or _origins(settings)
     device = choose_device(settings.hardware, local_rank=int(os.environ.get("LOCAL_RANK", "0")))
-    with World.joined(device.type) as world, ExitStack() as stack:
-        if not world.is_first:
-            console.silence()
+    with World.joined(device.type) as world:
+        return _train_in(world, settings, origins, clock)
+
+
+def _train_in(world: World, settings: Settings, origins: Origins, clock: Clock) -> RunResult:
+    """``train`` as one of the processes of ``world``."""
+    if not world.is_first:
+        console.silence()
+    with ExitStack() as stack:
         choice = _named(settings, origins)
         asked = choice.settings
         index = read_index(asked.data.root, group_by=asked.data.group_by)
         name = _name(asked, index)
         if choice.run is None:
             choice = same_command(asked, index.fingerprint, name)
-        run = _open(stack, choice, name, world)
+        done = _already_done(choice)
+        if done is not None:
+            return done
         split, sentences = make_split(index, asked.data.split_ratio, asked.data.split_seed)
         for sentence in (*index.notes, *sentences):
             console.say(sentence)
         clock.lap("index")
-        job = _Job(world, run, choice.settings, asked, index, split, origins, clock)
+        job = _Job(world, choice.settings, index, split, clock)
+        state, recipe, compute = job.prepare(stack)
+        run = _open(stack, choice, name, world)
+        if world.is_first:
+            record(
+                run,
+                asked=asked,
+                settings=job.settings,
+                origins=origins,
+                name=name,
+                index=index,
+                split=job.split,
+                compute=compute,
+            )
+            run.set_status("running", epochs=job.settings.train.epochs)
         try:
-            return job.work(stack)
+            return job.work(run, state, recipe)
         except ImgtrainError as error:
             if world.is_first and not isinstance(error, InterruptedRun):
-                run.set_status("failed", error=error.message)
+                run.set_status("failed", epochs=job.settings.train.epochs, error=error.message)
             raise
 
 
@@ -126,6 +149,15 @@ def _name(settings: Settings, index: Index) -> str:
     return f"{name}-fast-dev" if settings.train.fast_dev else name
 
 
+def _already_done(choice: Choice) -> RunResult | None:
+    """A finished run that was not given more epochs."""
+    run, epochs = choice.run, choice.settings.train.epochs
+    if run is None or not run.is_finished or epochs > run.status().get("epochs", epochs):
+        return None
+    console.say(f"{run.path} is finished; nothing to do (more --epochs go on)")
+    return RunResult(run.path, read_json(run.path / "metrics.json"))
+
+
 def _open(stack: ExitStack, choice: Choice, name: str, world: World) -> RunDir:
     """The run's folder, in all processes; the first one makes and locks it."""
     run = choice.run
@@ -139,57 +171,19 @@ def _open(stack: ExitStack, choice: Choice, name: str, world: World) -> RunDir:
 
 @dataclass(slots=True)
 class _Job:
-    """One training with its folder: ``settings`` as a continued run has them, ``asked`` as now."""
+    """One training; ``settings`` and ``split`` become final in ``prepare``."""
 
     world: World
-    run: RunDir
     settings: Settings
-    asked: Settings
     index: Index
     split: Split
-    origins: Origins
     clock: Clock
 
-    def work(self, stack: ExitStack) -> RunResult:
-        """Prepare, train, score, report."""
-        done = self._already_done()
-        if done is not None:
-            return done
+    def prepare(self, stack: ExitStack) -> tuple[TrainState, Recipe, ComputePlan]:
+        """Decide what is open, open the pictures, build the network."""
         if self.settings.train.fast_dev:
             self.settings, self.split = tiny(self.settings, self.index, self.split)
         self._check_split()
-        state, recipe = self._prepare(stack)
-        announce(self.run, state, recipe, self.split)
-        self.clock.lap("start")
-        with listening() as stop:
-            self._fit(state, self.settings.train, stop)
-            self.clock.lap("train")
-            metrics = score_run(self.run, state, recipe, self.index, self.split, stop=stop)
-            self.clock.lap("score")
-        if self.world.is_first:
-            write_json(self.run.path / "timing.json", self.clock.phases)
-            write_page(self.run.path, read=picture_reader(self.index), state="finished")
-            self.run.set_status("finished", epochs=self.settings.train.epochs)
-            tell(self.run, dict(metrics))
-        return RunResult(self.run.path, metrics)
-
-    def _already_done(self) -> RunResult | None:
-        """A finished run that was not given more epochs."""
-        if not self.run.is_finished or self.settings.train.epochs > self.run.status()["epochs"]:
-            return None
-        console.say(f"{self.run.path} is finished; nothing to do (more --epochs go on)")
-        return RunResult(self.run.path, read_json(self.run.path / "metrics.json"))
-
-    def _check_split(self) -> None:
-        count = len(self.split.train)
-        if count < 2:  # noqa: PLR2004  # batch normalisation needs two
-            raise DataError(
-                f"{self.index.root}: {count} training pictures, at least 2 are needed",
-                "add pictures, or give train a larger share with --split-ratio",
-            )
-
-    def _prepare(self, stack: ExitStack) -> tuple[TrainState, Any]:
-        """Decide what is open, open the pictures, build the network, write the run's record."""
         resolved = resolve(self.settings, self.index, self.split)
         settings, source, data = resolved.settings, self.index.source, self.settings.data
         preprocess = make_preprocess(settings, natural=resolved.natural)
@@ -213,25 +207,36 @@ class _Job:
             loader=loader,
             world=self.world,
         )
-        if self.world.is_first:
-            record(
-                self.run,
-                asked=self.asked,
-                settings=self.settings,
-                origins=self.origins,
-                name=_name(self.asked, self.index),
-                index=self.index,
-                split=self.split,
-                compute=compute,
-            )
-            self.run.set_status("running", epochs=self.settings.train.epochs)
-        return state, recipe
+        return state, recipe, compute
 
-    def _fit(self, state: TrainState, train: TrainSettings, stop: Stop) -> None:
+    def _check_split(self) -> None:
+        count = len(self.split.train)
+        if count < 2:  # noqa: PLR2004  # batch normalisation needs two
+            raise DataError(
+                f"{self.index.root}: {count} training pictures, at least 2 are needed",
+                "add pictures, or give train a larger share with --split-ratio",
+            )
+
+    def work(self, run: RunDir, state: TrainState, recipe: Recipe) -> RunResult:
+        """Train, score, report."""
+        announce(run, state, recipe, self.split)
+        self.clock.lap("start")
+        with listening() as stop:
+            self._fit(run, state, stop)
+            self.clock.lap("train")
+            metrics = score_run(run, state, recipe, self.index, self.split, stop=stop)
+            self.clock.lap("score")
+        if self.world.is_first:
+            write_json(run.path / "timing.json", self.clock.phases)
+            write_page(run.path, read=picture_reader(self.index), state="finished")
+            run.set_status("finished", epochs=self.settings.train.epochs)
+            tell(run, dict(metrics))
+        return RunResult(run.path, metrics)
+
+    def _fit(self, run: RunDir, state: TrainState, stop: Stop) -> None:
         """Train, with everyone listening."""
-        checkpoints = Checkpoints(
-            self.run.checkpoints, every=train.checkpoint_freq, keep=train.keep
-        )
+        train = self.settings.train
+        checkpoints = Checkpoints(run.checkpoints, every=train.checkpoint_freq, keep=train.keep)
         if checkpoints.exist():
             restored = checkpoints.restore(state)
             _extend(state)
@@ -244,7 +249,7 @@ class _Job:
         with ExitStack() as stack:
             listeners: list[Callable[[Event], None]] = []
             if self.world.is_first:
-                listeners.append(stack.enter_context(history(self.run.path)))
+                listeners.append(stack.enter_context(history(run.path)))
                 listeners.append(stack.enter_context(progress()))
             for event in events:
                 end = event
@@ -252,20 +257,20 @@ class _Job:
                     listener(event)
         assert isinstance(end, RunEnded)
         if end.reason == "signal":
-            self._interrupted(state, stop)
+            self._interrupted(run, state, stop)
         if end.reason == "patience":
             console.say(
                 f"stopped after epoch {end.epoch}: no better {state.monitor} "
                 f"in {state.patience} epochs"
             )
 
-    def _interrupted(self, state: TrainState, stop: Stop) -> None:
+    def _interrupted(self, run: RunDir, state: TrainState, stop: Stop) -> None:
         if self.world.is_first:
-            self.run.set_status("interrupted", epochs=state.plan.epochs)
+            run.set_status("interrupted", epochs=state.plan.epochs)
         raise InterruptedRun(
             stop.number or 2,
             f"stopped in epoch {state.progress.epoch} after step {state.progress.step}; "
-            f"everything is saved in {self.run.path}",
+            f"everything is saved in {run.path}",
             "the same command goes on from there",
         )
 

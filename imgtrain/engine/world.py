@@ -6,6 +6,7 @@ Whoever calls these needs no ``if distributed``: with one process they do nothin
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -81,7 +82,10 @@ class World:
     @classmethod
     @contextlib.contextmanager
     def joined(cls, device_type: str = "cpu") -> Iterator[World]:
-        """Join the processes that a launcher (``torchrun``) started; alone otherwise."""
+        """Join the processes that a launcher (``torchrun``) started; alone otherwise.
+
+        What was wrapped must be out of scope when the block ends: do the work in a function.
+        """
         size = int(os.environ.get("WORLD_SIZE", "1"))
         if size == 1:
             yield cls()
@@ -91,4 +95,5 @@ class World:
         try:
             yield cls(rank=torch.distributed.get_rank(), size=size)
         finally:
+            gc.collect()  # a wrapped model in a cycle would outlive its group, and abort at exit
             torch.distributed.destroy_process_group()

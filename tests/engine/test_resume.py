@@ -118,9 +118,7 @@ def test_more_epochs_derive_the_schedule_anew(tmp_path):
     """A finished training of 3 epochs given 5 goes on at the rate that 5 epochs have there."""
     kept = checkpoints(tmp_path)
     list(fit(_make(), kept))
-    longer = small_state(
-        settings={"train": {"epochs": 5, "batch_size": 8}}, norm=True, dropout=0.3
-    )
+    longer = small_state(settings={"train": {"epochs": 5, "batch_size": 8}}, norm=True, dropout=0.3)
     kept.restore(longer)
     longer.progress.reason = None
     list(fit(longer, kept))

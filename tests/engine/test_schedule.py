@@ -10,9 +10,7 @@ from imgtrain.settings.schema import ScheduleSettings, TrainSettings
 
 def _plan(name, *, warmup=0.0, epochs=5, pictures=80, effective=8, peak=0.1, floor=0.0):
     settings = ScheduleSettings(name=name, warmup_epochs=warmup, min_lr=floor)
-    return make_plan(
-        settings, epochs=epochs, pictures=pictures, effective=effective, peak_lr=peak
-    )
+    return make_plan(settings, epochs=epochs, pictures=pictures, effective=effective, peak_lr=peak)
 
 
 def _torch_rates(make, steps):
@@ -65,7 +63,8 @@ def test_constant_stays():
 
 
 @pytest.mark.parametrize(
-    ("pictures", "effective", "steps"), [(80, 8, 10), (81, 8, 10), (82, 8, 11), (3, 8, 1), (2, 1, 2)]
+    ("pictures", "effective", "steps"),
+    [(80, 8, 10), (81, 8, 10), (82, 8, 11), (3, 8, 1), (2, 1, 2)],
 )
 def test_steps_in_an_epoch(pictures, effective, steps):
     """A last step of one picture is left out; one of two is not."""
@@ -82,7 +81,7 @@ def test_steps_in_an_epoch(pictures, effective, steps):
     ],
 )
 def test_effective_batch(train, world_size, expected):
-    """effective = batch x accumulation x processes; the global batch fixes it."""
+    """Effective = batch x accumulation x processes; the global batch fixes it."""
     cut = cut_batches(TrainSettings(**train), world_size=world_size, pictures=1000)
 
     assert (cut.micro, cut.accumulation) == expected

@@ -47,7 +47,7 @@ class Ran:
 
     @property
     def words(self):
-        """stderr on one line, so that wrapping does not matter."""
+        """Stderr on one line, so that wrapping does not matter."""
         return " ".join(self.err.split())
 
     @property

@@ -22,7 +22,7 @@ def refused(ran, code, *words):
 def test_no_such_folder(imgtrain, tmp_path, photos):
     """The path, and what stands beside it."""
     ran = imgtrain("train", "--data", tmp_path / "photo")
-    assert refused(ran, 3, str(tmp_path / "photo"), "'photos'")
+    assert refused(ran, 3, str(tmp_path / "photo"), f"did you mean '{photos}'?")
 
 
 def test_a_folder_with_one_class(imgtrain, tmp_path):
@@ -78,7 +78,9 @@ def test_settings_that_cannot_be(imgtrain, photos, arguments, words, monkeypatch
 def test_a_misspelt_variable(imgtrain, photos, monkeypatch):
     """A variable with our prefix that names no setting is not ignored."""
     monkeypatch.setenv("IMGTRAIN_OPTM__LR", "0.1")
-    assert refused(imgtrain("train", "--data", photos), 2, "IMGTRAIN_OPTM__LR", "optim")
+    assert refused(
+        imgtrain("train", "--data", photos), 2, "IMGTRAIN_OPTM__LR", "IMGTRAIN_OPTIM__LR"
+    )
 
 
 def test_a_misspelt_key_in_a_file(imgtrain, photos, tmp_path):

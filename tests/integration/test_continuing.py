@@ -36,7 +36,7 @@ def wait_for(path, seconds=60):
 
 @pytest.mark.slow
 def test_killed_five_times_and_continued_the_run_is_the_same_to_the_bit(photos, tmp_path):
-    """kill -9 at random moments of training: weights, predictions and history are unharmed."""
+    """Kill -9 at random moments of training: weights, predictions and history are unharmed."""
     command = ["train", "--data", photos, *TINY, *LONG]
     whole, work = tmp_path / "whole", tmp_path / "work"
     for folder in (whole, work):

@@ -112,7 +112,7 @@ def test_the_same_command_twice_gives_the_same_bits(imgtrain, photos, tmp_path):
 
 
 def test_the_saved_configuration_repeats_the_run(imgtrain, photos, tmp_path):
-    """train -c runs/x/config.yaml: the same weights."""
+    """Train -c runs/x/config.yaml: the same weights."""
     assert imgtrain("train", "--data", photos, *TINY, "--epochs", "2").code == 0
     runs = tmp_path / "work" / "runs"
     again = imgtrain("train", "-c", runs / "photos-test_resnet" / "config.yaml")

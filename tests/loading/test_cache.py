@@ -151,10 +151,11 @@ def _env():
 
 
 @pytest.mark.parametrize(
-    ("kind", "expected"), [("off", Nowhere), ("ram", InMemory), ("auto", InMemory), ("disk", OnDisk)]
+    ("kind", "expected"),
+    [("off", Nowhere), ("ram", InMemory), ("auto", InMemory), ("disk", OnDisk)],
 )
 def test_which_store(tmp_path, kind, expected):
-    """auto keeps a small set in memory."""
+    """Auto keeps a small set in memory."""
     source = Shapes(4)
     store = open_store(source, str(tmp_path), PREPROCESS, kind=kind, gigabytes=1)
 

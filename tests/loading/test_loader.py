@@ -8,8 +8,8 @@ from small import PREPROCESS, Shapes, small_state
 from imgtrain.errors import DataError
 from imgtrain.loading.cache import InMemory, Nowhere
 from imgtrain.loading.loader import Loader, Pictures
-from imgtrain.loading.sampling import Share, scoring_shares
 from imgtrain.loading.samplewise import scoring_view
+from imgtrain.loading.sampling import Share, scoring_shares
 
 
 def _epoch(threads):
@@ -101,9 +101,7 @@ def test_batches_keep_the_order_of_shares():
     source = Shapes(40)
     pictures = Pictures(source, PREPROCESS, Nowhere(), on_bad="error")
     loader = Loader(pictures, np.arange(40), torch.device("cpu"), threads=4)
-    shares = [
-        Share(np.array([i, i + 1]), None, np.ones(2, np.bool_)) for i in range(0, 40, 2)
-    ]
+    shares = [Share(np.array([i, i + 1]), None, np.ones(2, np.bool_)) for i in range(0, 40, 2)]
     found = [b.targets.tolist() for b in loader.batches(shares, scoring_view(PREPROCESS))]
     loader.close()
 

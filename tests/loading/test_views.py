@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 
 from imgtrain.loading.preprocess import Preprocess, resized
-from imgtrain.loading.sampling import draws
 from imgtrain.loading.samplewise import padded_crop, random_resized_crop, training_view
+from imgtrain.loading.sampling import draws
 from imgtrain.settings.schema import AugmentSettings
 
 
