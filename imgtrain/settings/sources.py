@@ -19,6 +19,9 @@ NOT_SETTINGS = frozenset({"IMGTRAIN_CACHE", "IMGTRAIN_DEBUG"})
 
 LIST = "imgtrain config show lists all settings"
 
+_LONG, _MANY = 100, 9
+"""Characters of a value, and items of a list, that a message shows."""
+
 
 @dataclass(frozen=True, slots=True)
 class Given:
@@ -146,13 +149,15 @@ def _entries(content: Mapping[Any, Any], where: str) -> Iterator[tuple[str, Any]
 
 def shown(value: object) -> str:
     """A value for a message: as YAML would have it, and not too long."""
-    if isinstance(value, str):
-        text = repr(value)
-    elif isinstance(value, (list, tuple)):
-        text = f"[{', '.join(map(shown, value[:9]))}{', ...' if len(value) > 9 else ''}]"  # noqa: PLR2004  # enough to recognise
+    if isinstance(value, (list, tuple)):
+        text = f"[{', '.join(map(shown, value[:_MANY]))}{', ...' * (len(value) > _MANY)}]"
+    elif isinstance(value, dict):
+        text = "a section"
+    elif value is None:
+        text = "null"
     else:
-        text = {None: "null", True: "true", False: "false"}.get(value, str(value))  # type: ignore[call-overload]  # any value may be asked for
-    return text if len(text) <= 100 else f"{text[:97]}..."  # noqa: PLR2004  # one line of a terminal
+        text = repr(value).lower() if isinstance(value, bool) else repr(value)
+    return text if len(text) <= _LONG else f"{text[: _LONG - 3]}..."
 
 
 def _parsed(path: Path) -> Any:

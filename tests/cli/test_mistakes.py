@@ -184,6 +184,24 @@ def test_on_the_command_line(imgtrain, argv, text):
         ),
         (
             "exp.yaml",
+            "optim:\n  lr: 0\n",
+            "error: optim.lr = 0 (file exp.yaml) must be auto or a number above 0\n" + LR,
+        ),
+        (
+            "exp.yaml",
+            "optim:\n  lr: {peak: 1}\n",
+            "error: optim.lr = a section (file exp.yaml) must be auto or a number above 0\n" + LR,
+        ),
+        (
+            "exp.yaml",
+            "optim:\n  lr: [1, null, yes, true, [0.5]]\n",
+            (
+                "error: optim.lr = [1, null, 'yes', true, [0.5]] (file exp.yaml) must be "
+                "auto or a number above 0\n" + LR
+            ),
+        ),
+        (
+            "exp.yaml",
             "optm:\n  lr: 1\n",
             "error: exp.yaml: there is no section 'optm'; did you mean 'optim'?\n" + LIST,
         ),
