@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import torch
 
 from imgtrain import console
@@ -15,7 +13,7 @@ from imgtrain.engine.schedule import cut_batches, make_plan
 from imgtrain.engine.state import Normalise, TrainState
 from imgtrain.engine.tally import Tally
 from imgtrain.engine.weights import as_layout, build_pretrained, read_weights, take_over
-from imgtrain.engine.world import World
+from imgtrain.engine.world import World, local_place
 from imgtrain.loading.loader import Loader
 from imgtrain.loading.samplewise import training_view
 from imgtrain.resolve import Resolved, decide_lr
@@ -29,12 +27,8 @@ def ready_device(hardware: HardwareSettings, *, image_size: int) -> ComputePlan:
     Raises:
         SettingsError: If a device or precision was asked for that is not there.
     """
-    compute = plan_compute(
-        hardware,
-        image_size=image_size,
-        local_rank=int(os.environ.get("LOCAL_RANK", "0")),
-        local_size=int(os.environ.get("LOCAL_WORLD_SIZE", "1")),
-    )
+    rank, size = local_place()
+    compute = plan_compute(hardware, image_size=image_size, local_rank=rank, local_size=size)
     torch.set_num_threads(compute.threads)
     if compute.torch_device.type == "cuda":
         torch.cuda.set_device(compute.torch_device)

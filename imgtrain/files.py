@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import errno
 import io
 import json
 import os
@@ -37,6 +38,8 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     """
     draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
+        if path.exists() and not path.is_file():  # a device or a pipe would be replaced
+            raise OSError(errno.EINVAL, "it is no ordinary file")
         path.parent.mkdir(parents=True, exist_ok=True)
         with draft.open("wb") as handle:
             yield handle
@@ -46,6 +49,8 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     except OSError as error:
         with contextlib.suppress(OSError):
             draft.unlink()
+        if isinstance(error, BrokenPipeError):  # no file has a reader that leaves
+            raise
         raise disk_error(error, path) from error
     except BaseException:
         with contextlib.suppress(OSError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,7 +55,10 @@ class Files:
 
     def read(self, i: int) -> bytes:
         """The file's bytes."""
-        return Path(self._paths[i]).read_bytes()
+        try:
+            return Path(self._paths[i]).read_bytes()
+        except ValueError as error:  # as in a list from find -print0
+            raise OSError(errno.EINVAL, "the name holds a zero byte") from error
 
     def stamp(self, i: int) -> tuple[int, int]:
         """Size in bytes, time of change in ns."""

@@ -53,7 +53,8 @@ def record(
         compute: How the machine computes.
     """
     flat, before = flatten(settings), flatten(asked)
-    write_text(run.config, to_yaml(settings, comments=False))
+    begun_anew = settings.run.model_copy(update={"resume": None, "fresh": False})
+    write_text(run.config, to_yaml(settings.model_copy(update={"run": begun_anew})))
     write_json(run.path / "classes.json", list(index.classes))
     write_splits(run.path / "splits.csv", index, split)
     write_json(

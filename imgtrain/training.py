@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
@@ -20,7 +19,7 @@ from imgtrain.engine.device import ComputePlan, choose_device, usable_cores
 from imgtrain.engine.loop import fit
 from imgtrain.engine.model import Recipe
 from imgtrain.engine.state import TrainState
-from imgtrain.engine.world import World
+from imgtrain.engine.world import World, local_place
 from imgtrain.errors import DataError, ImgtrainError, InterruptedRun
 from imgtrain.events import Event, RunEnded
 from imgtrain.fast_dev import tiny
@@ -75,7 +74,8 @@ def train(settings: Settings, *, origins: Origins | None = None) -> RunResult:
     """
     clock = Clock(time.monotonic(), {})
     origins = origins or _origins(settings)
-    device = choose_device(settings.hardware, local_rank=int(os.environ.get("LOCAL_RANK", "0")))
+    rank, size = local_place()
+    device = choose_device(settings.hardware, local_rank=rank, local_size=size)
     with World.joined(device.type) as world:
         return _train_in(world, settings, origins, clock)
 

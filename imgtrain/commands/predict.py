@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 def predict(  # each is an option of the command line
     loaded: Loaded,
     pictures: Annotated[
-        list[str], typer.Argument(help="Files, folders, globs, or - for a list on stdin.")
+        list[str],
+        typer.Argument(metavar="PICTURES", help="Files, folders, globs, or - for a list on stdin."),
     ],
     *,
     run: Annotated[
@@ -66,7 +67,7 @@ def predict(  # each is an option of the command line
             else:
                 console.result(as_text(found, classes, top_k, alone=len(paths) == 1))
     if json_:
-        console.result(json.dumps(rows, ensure_ascii=False))
+        console.result(json.dumps(rows))  # ASCII: any terminal, any name
     if failed and (strict or failed == len(paths)):
         raise DataError(f"{failed} of {len(paths)} pictures could not be read")
 
@@ -78,22 +79,22 @@ def expand(names: Iterable[str]) -> Iterator[str]:
     """
     from glob import glob, has_magic
 
-    from imgtrain.data.walk import is_picture
+    from imgtrain.data.walk import is_hidden, is_picture
 
     for name in names:
-        path = Path(name)
         if name == "-":
-            yield from (line.rstrip("\r\n") for line in sys.stdin if line.strip())
-        elif path.is_dir():
+            listed = (line.rstrip(b"\r\n") for line in sys.stdin.buffer)
+            yield from (os.fsdecode(line) for line in listed if line.strip())
+        elif os.path.isdir(name):  # noqa: PTH112  # unlike Path's, never raises
             inside = (
                 p
-                for p in path.rglob("*")
-                if not any(part.startswith(".") for part in p.relative_to(path).parts)
+                for p in Path(name).rglob("*")
+                if not any(is_hidden(os.fsencode(part)) for part in p.relative_to(name).parts)
             )
             yield from sorted(
                 str(p) for p in inside if is_picture(os.fsencode(p.name)) and p.is_file()
             )
-        elif not path.exists() and has_magic(name):
+        elif not os.path.lexists(name) and has_magic(name):
             yield from sorted(f for f in glob(name, recursive=True) if Path(f).is_file())  # noqa: PTH207  # relative, absolute and ** alike
         else:
             yield name
@@ -124,13 +125,13 @@ def as_json(found: Prediction, classes: tuple[str, ...], top_k: int) -> dict[str
 def as_text(found: Prediction, classes: tuple[str, ...], top_k: int, *, alone: bool) -> str:
     """One picture for people: a small table when it is alone, else a line."""
     if found.probs is None:
-        return console.plain(f"{found.path}\terror: {found.error}")
-    best = [(console.plain(name), prob) for name, prob in _best(found, classes, top_k)]
+        return f"{console.one_line(found.path)}\terror: {console.one_line(found.error or '')}"
+    best = [(console.one_line(name), prob) for name, prob in _best(found, classes, top_k)]
     if not alone:
         shown = "  ".join(f"{name} {prob:.6f}" for name, prob in best)
-        return f"{console.plain(found.path)}\t{shown}"
+        return f"{console.one_line(found.path)}\t{shown}"
     width = max(len("class"), *(len(name) for name, _ in best))
-    lines = [console.plain(found.path), f"{'class':<{width}}  probability"]
+    lines = [console.one_line(found.path), f"{'class':<{width}}  probability"]
     return "\n".join([*lines, *(f"{name:<{width}}  {prob:.6f}" for name, prob in best)])
 
 
@@ -143,7 +144,7 @@ def _writing(path: Path | None, classes: tuple[str, ...]) -> Iterator[Any]:
     from imgtrain.files import replacing
 
     with replacing(path) as handle:
-        text = io.TextIOWrapper(handle, encoding="utf-8", newline="")
+        text = io.TextIOWrapper(handle, encoding="utf-8", errors="backslashreplace", newline="")
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(["path", "pred", "prob", *(f"prob_{name}" for name in classes), "error"])
 

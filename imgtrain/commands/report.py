@@ -10,7 +10,7 @@ import typer
 
 def report(
     run: Annotated[
-        str | None, typer.Argument(metavar="[RUN]", help="Name or folder of a run; the newest one.")
+        str | None, typer.Argument(metavar="RUN", help="Name or folder of a run; the newest one.")
     ] = None,
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="DIR", help="Folder that holds the runs.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 import typer
@@ -24,6 +25,8 @@ def train(
     Without arguments it trains on the built-in digits. The same command goes on with its own
     unfinished run.
     """
+    if os.environ.get("RANK", "0") != "0":  # torchrun's; the first process speaks for all
+        console.silence()
     console.say(f"reading {loaded.settings.data.root}")
     from imgtrain.training import train as train_model
 

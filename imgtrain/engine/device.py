@@ -66,11 +66,13 @@ def has_fast_bf16(device: torch.device) -> bool:
     return False
 
 
-def choose_device(hardware: HardwareSettings, *, local_rank: int = 0) -> torch.device:
-    """The device of this process.
+def choose_device(
+    hardware: HardwareSettings, *, local_rank: int = 0, local_size: int = 1
+) -> torch.device:
+    """The device of this process, one of ``local_size`` on this machine.
 
     Raises:
-        SettingsError: If a device was asked for that is not there.
+        SettingsError: If a device was asked for that is not there, or would stay idle.
     """
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if hardware.gpus is not None:
@@ -82,7 +84,13 @@ def choose_device(hardware: HardwareSettings, *, local_rank: int = 0) -> torch.d
                 "leave out --gpus to use what is there, or check nvidia-smi and "
                 "CUDA_VISIBLE_DEVICES",
             )
-        return torch.device("cuda", hardware.gpus[local_rank % len(hardware.gpus)])
+        if len(hardware.gpus) != local_size:
+            raise SettingsError(
+                f"--gpus {','.join(map(str, hardware.gpus))} names {len(hardware.gpus)} GPUs for "
+                f"{local_size} process{'es' if local_size > 1 else ''}; each process takes one",
+                f"torchrun --nproc-per-node {len(hardware.gpus)} -m imgtrain train ...",
+            )
+        return torch.device("cuda", hardware.gpus[local_rank])
     if hardware.device == "cuda" and count == 0:
         raise SettingsError(
             "--device cuda: PyTorch sees no GPU here",
@@ -113,7 +121,7 @@ def plan_compute(
     Raises:
         SettingsError: If a device or precision was asked for that is not there.
     """
-    device = choose_device(hardware, local_rank=local_rank)
+    device = choose_device(hardware, local_rank=local_rank, local_size=local_size)
     fast = has_fast_bf16(device)
     precision = hardware.precision
     if hardware.amp:

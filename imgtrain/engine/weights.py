@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from imgtrain.engine.checkpoint import load_tensors
 from imgtrain.engine.model import Recipe, build
-from imgtrain.errors import ImgtrainError, OutsideError, RunError
+from imgtrain.errors import ImgtrainError, OutsideError, RunError, SettingsError
 from imgtrain.files import write_bytes
 
 _KEY = "imgtrain"
@@ -50,7 +50,7 @@ def read_model(path: Path) -> tuple[nn.Module, Recipe]:
         recipe = Recipe.from_dict(json.loads(metadata[_KEY]))
         model = build(recipe)
         model.load_state_dict(tensors)
-    except (ValueError, TypeError, RuntimeError) as error:
+    except (AttributeError, ValueError, TypeError, RuntimeError, SettingsError) as error:
         reason = (str(error).splitlines() or [""])[0]
         raise RunError(f"{path} does not fit its own recipe: {reason}") from error
     return model.eval(), recipe

@@ -17,6 +17,12 @@ import torch
 from torch import Tensor, nn
 
 
+def local_place() -> tuple[int, int]:
+    """This process's number on its machine, and how many there are, as a launcher says."""
+    found = (os.environ.get("LOCAL_RANK", "0"), os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return int(found[0]), int(found[1])
+
+
 @dataclass(frozen=True, slots=True)
 class World:
     """``size`` processes, of which this one is ``rank`` (from 0)."""

@@ -40,7 +40,7 @@ class _History:
             case RunStarted():
                 self._rows = [dict(row) for row in event.history]
                 self._write_csv()
-                self._keep_lines(event.epoch, event.step)
+                self._keep_lines(event)
             case StepEnded():
                 self._append(
                     "step",
@@ -62,10 +62,11 @@ class _History:
     def _write_csv(self) -> None:
         write_csv(self._csv, COLUMNS, ([row.get(c) for c in COLUMNS] for row in self._rows))
 
-    def _keep_lines(self, epoch: int, step: int) -> None:
+    def _keep_lines(self, start: RunStarted) -> None:
         """Of an earlier try, keep what lies before the point where training goes on."""
+        steps = (start.epoch - 1) * start.steps_per_epoch + start.step
         lines = self._jsonl.read_text(encoding="utf-8").splitlines() if self._jsonl.exists() else []
-        kept = [line for line in lines if _is_before(line, epoch, has_steps=step > 0)]
+        kept = [line for line in lines if _is_before(line, start.epoch, steps)]
         write_text(self._jsonl, "".join(f"{line}\n" for line in kept))
 
     def _append(self, kind: str, **values: object) -> None:
@@ -76,15 +77,15 @@ class _History:
             raise disk_error(error, self._jsonl) from error
 
 
-def _is_before(line: str, epoch: int, *, has_steps: bool) -> bool:
+def _is_before(line: str, epoch: int, steps: int) -> bool:
+    """Whether the line tells of an epoch before ``epoch``, or of the first ``steps`` steps."""
     try:
         value = json.loads(line)
     except ValueError:
         return False  # cut off by a crash
-    number = value.get("epoch")
-    if not isinstance(number, int):
-        return False
-    return number < epoch or (has_steps and number == epoch and value.get("event") == "step")
+    if value.get("event") == "step":
+        return bool(value["step"] <= steps)
+    return "epoch" in value and bool(value["epoch"] < epoch)
 
 
 @contextlib.contextmanager

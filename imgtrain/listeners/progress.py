@@ -95,7 +95,9 @@ class Display:
         )
         for head in heads:
             table.add_column(head, justify="right" if head else "left")
+        best = max((int(row["epoch"] or 0) for row in self._rows if row["is_best"]), default=None)
         for row in self._rows[-_RECENT:]:
+            leads = row["epoch"] == best
             table.add_row(
                 str(row["epoch"]),
                 f"{row['lr']:.2e}",
@@ -105,8 +107,8 @@ class Display:
                 percent(row["val_top1"]),
                 percent(row["val_macro_f1"]),
                 f"{row['images_per_second']:.0f}",
-                "* best" if row["is_best"] else "",
-                style="bold" if row["is_best"] else "",
+                "* best" if leads else "",
+                style="bold" if leads else "",
             )
         return table
 

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from imgtrain.errors import SettingsError, nearest
 from imgtrain.settings import strict_yaml
-from imgtrain.settings.catalog import all_settings, option_name
+from imgtrain.settings.catalog import all_sections, all_settings, option_name
 
 PREFIX = "IMGTRAIN_"
 NOT_SETTINGS = frozenset({"IMGTRAIN_CACHE", "IMGTRAIN_DEBUG"})
@@ -59,18 +59,40 @@ def from_environment(environ: Mapping[str, str]) -> Layer:
         SettingsError: With the nearest name.
     """
     known = {f"{PREFIX}{key.replace('.', '__').upper()}": key for key in all_settings()}
-    layer = {}
-    for name, value in environ.items():
-        if not name.upper().startswith(PREFIX) or name.upper() in NOT_SETTINGS:
-            continue
+    ours = {
+        name: value
+        for name, value in environ.items()
+        if name.upper().startswith(PREFIX) and name.upper() not in NOT_SETTINGS
+    }
+    for name in ours:
         if name.upper() not in known:
             raise SettingsError(
                 f"environment variable {name} names no setting"
                 f"{nearest(name.upper(), [*known, *NOT_SETTINGS])}",
                 f"they are named {PREFIX}SECTION__KEY, with two underscores between; {LIST}",
             )
-        layer[known[name.upper()]] = Given(value, f"environment {name}")
-    return layer
+    names = {known[name.upper()]: name for name in ours}
+    return {
+        key: Given(value, f"environment {names[key]}") for key, value in _exploded(ours).items()
+    }
+
+
+def _exploded(variables: Mapping[str, str]) -> dict[str, str]:
+    """Dotted keys from ``IMGTRAIN_SECTION__KEY``, by pydantic-settings; values stay text."""
+    if not variables:
+        return {}
+    from pydantic import create_model
+    from pydantic_settings import BaseSettings, EnvSettingsSource
+
+    sections: dict[str, Any] = {name: (dict[str, str], {}) for name in all_sections()}
+    source = EnvSettingsSource(
+        create_model("Variables", __base__=BaseSettings, **sections),
+        case_sensitive=False,
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+    )
+    source.env_vars = {name.lower(): value for name, value in variables.items()}
+    return {f"{section}.{k}": v for section, keys in source().items() for k, v in keys.items()}
 
 
 def from_flags(flags: Mapping[str, object]) -> Layer:
