@@ -36,7 +36,7 @@ def test_nothing_that_can_be_read_is_an_error(tmp_path):
     kept = _trained(tmp_path)
     for path in (kept.last, kept.reserve):
         path.write_bytes(b"PK\x03\x04 nothing")
-    with pytest.raises(RunError, match="last.pt, previous.pt") as error:
+    with pytest.raises(RunError, match=r"last\.pt, previous\.pt") as error:
         kept.restore(small_state())
     assert "--fresh" in error.value.hint
 
@@ -65,7 +65,7 @@ def test_a_pickle_with_code_is_not_run(tmp_path):
 
     path = tmp_path / "evil.pt"
     torch.save({"format": 1, "model": Evil()}, path, pickle_module=pickle)
-    with pytest.raises(RunError, match="evil.pt is broken"):
+    with pytest.raises(RunError, match=r"evil\.pt is broken"):
         load_tensors(path)
     assert not (tmp_path / "pwned").exists()
 

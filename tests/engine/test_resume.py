@@ -138,7 +138,7 @@ def test_a_loss_that_is_no_number_ends_the_run_and_keeps_the_last_good_state(tmp
             "schedule": {"warmup_epochs": 0},
         }
     )
-    with pytest.raises(DivergedError, match="epoch 1 .*learning rate [0-9.]+e[+]29"):
+    with pytest.raises(DivergedError, match=r"epoch 1 .*learning rate [0-9.]+e[+]29"):
         list(fit(state, kept))
     assert not kept.exist()
 

@@ -89,7 +89,7 @@ def test_effective_batch(train, world_size, expected):
 
 def test_a_global_batch_that_cannot_be_cut_is_refused():
     """The message names both numbers."""
-    with pytest.raises(SettingsError, match="--global-batch-size 100 .*--batch-size 64"):
+    with pytest.raises(SettingsError, match=r"--global-batch-size 100 .*--batch-size 64"):
         cut_batches(
             TrainSettings(batch_size=64, global_batch_size=100), world_size=1, pictures=1000
         )

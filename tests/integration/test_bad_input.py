@@ -1,9 +1,10 @@
-"""Bad input: one sentence with the path or setting, a way out, the right exit code, nothing lost."""
+"""Bad input: one sentence with path or setting, a way out, the right exit code, nothing lost."""
 
 import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -72,7 +73,7 @@ def test_settings_that_cannot_be(imgtrain, photos, arguments, words, monkeypatch
     ran = imgtrain("train", "--data", photos, "--image-size", "32", "--no-pretrained", *arguments)
 
     assert refused(ran, 2, *words)
-    assert not os.path.exists("runs")
+    assert not Path("runs").exists()
 
 
 def test_a_misspelt_variable(imgtrain, photos, monkeypatch):

@@ -52,7 +52,7 @@ def test_a_bad_picture_is_left_out_counted_and_named():
 
 def test_a_bad_picture_ends_the_work_when_asked_to():
     """error: the path and the reason are in the message, the way out in the hint."""
-    with pytest.raises(DataError, match="1/0004.png") as error:
+    with pytest.raises(DataError, match=r"1/0004\.png") as error:
         _scored("error")
     assert "--on-bad-image skip" in error.value.hint
 
