@@ -155,10 +155,13 @@ def new_run(output: Path, name: str) -> RunDir:
     Raises:
         DiskError: If it cannot be made.
     """
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:  # a file of that name, too
+        raise disk_error(error, output) from error
     while True:
         path = output / first_free(lambda n: (output / n).exists(), name)
         try:
-            output.mkdir(parents=True, exist_ok=True)
             path.mkdir()
             (path / "checkpoints").mkdir()
         except FileExistsError:
