@@ -29,6 +29,12 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
+def _refuse_device(path: Path) -> None:
+    """A device or a pipe would be gone once a file has taken its place."""
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "it is no ordinary file")
+
+
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
     """A binary file that takes the place of ``path`` when the block ends well, and only then.
@@ -38,8 +44,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     """
     draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        if path.exists() and not path.is_file():  # a device or a pipe would be replaced
-            raise OSError(errno.EINVAL, "it is no ordinary file")
+        _refuse_device(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         with draft.open("wb") as handle:
             yield handle
