@@ -81,7 +81,7 @@ class Display:
         return Group(self._table(), *parts) if self._rows else Group(*parts)
 
     def _table(self) -> Table:
-        table = Table(box=None, pad_edge=False, header_style="dim")
+        table = Table(box=None, pad_edge=False, collapse_padding=True, header_style="dim")
         heads = (
             "epoch",
             "lr",
@@ -123,6 +123,7 @@ class Display:
                 self._now = Text(f"scoring {event.part}: batch {event.batch} of {event.batches}")
             case EpochEnded():
                 self._rows.append(event.row)
+                self._now = Text(f"epoch {event.epoch} is saved")
                 console.log_only(epoch_line(event.row, event.epochs))
             case RunEnded():
                 pass
