@@ -95,7 +95,8 @@ def expand(names: Iterable[str]) -> Iterator[str]:
                 str(p) for p in inside if is_picture(os.fsencode(p.name)) and p.is_file()
             )
         elif not os.path.lexists(name) and has_magic(name):
-            yield from sorted(f for f in glob(name, recursive=True) if Path(f).is_file())  # noqa: PTH207  # relative, absolute and ** alike
+            found = glob(name, recursive=True)  # noqa: PTH207  # relative, absolute and ** alike
+            yield from sorted(f for f in found if Path(f).is_file()) or [name]
         else:
             yield name
 
