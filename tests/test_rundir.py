@@ -31,7 +31,11 @@ def make_run(output, name, *, state="finished", when=0, identity=()):
 
 def test_a_taken_name_gets_a_number(tmp_path):
     """name, name-2, name-3; any file of that name counts."""
-    names = [new_run(tmp_path / "runs", "a").name for _ in range(2)]
+    names = []
+    for _ in range(2):
+        run = new_run(tmp_path / "runs", "a")
+        run.set_status("running")
+        names.append(run.name)
     (tmp_path / "runs" / "a-3").write_text("x")
     names.append(new_run(tmp_path / "runs", "a").name)
 
