@@ -6,7 +6,7 @@ import torch
 
 from imgtrain import console
 from imgtrain.data.split import Split
-from imgtrain.engine.device import ComputePlan, plan_compute
+from imgtrain.engine.device import ComputePlan, apply, plan_compute
 from imgtrain.engine.model import Recipe, build
 from imgtrain.engine.optim import make_optimizer
 from imgtrain.engine.schedule import cut_batches, make_plan
@@ -29,9 +29,7 @@ def ready_device(hardware: HardwareSettings, *, image_size: int) -> ComputePlan:
     """
     rank, size = local_place()
     compute = plan_compute(hardware, image_size=image_size, local_rank=rank, local_size=size)
-    torch.set_num_threads(compute.threads)
-    if compute.torch_device.type == "cuda":
-        torch.cuda.set_device(compute.torch_device)
+    apply(compute)
     return compute
 
 
@@ -43,6 +41,7 @@ def assemble(
     compute: ComputePlan,
     loader: Loader,
     world: World,
+    begins: bool,
 ) -> tuple[TrainState, Settings]:
     """Everything one training needs; the settings come back with the learning rate decided."""
     settings = resolved.settings
@@ -57,7 +56,7 @@ def assemble(
         effective=batches.effective,
         peak_lr=settings.optim.lr,
     )
-    model = _begin(settings, recipe, compute)
+    model = _begin(settings, recipe, compute, begins=begins)
     optimizer = make_optimizer(
         model,
         settings.optim,
@@ -89,16 +88,18 @@ def assemble(
     ), settings
 
 
-def _begin(settings: Settings, recipe: Recipe, compute: ComputePlan) -> torch.nn.Module:
-    """The network with the weights that training starts from."""
+def _begin(
+    settings: Settings, recipe: Recipe, compute: ComputePlan, *, begins: bool
+) -> torch.nn.Module:
+    """The network with the weights that training starts from, unless a checkpoint holds others."""
     torch.manual_seed(settings.train.seed)
-    if settings.model.pretrained is True:
+    if begins and settings.model.pretrained is True:
         model = build_pretrained(recipe, offline=settings.hardware.offline)
         console.say(f"starting from timm's weights of {recipe.architecture}")
     else:
         model = build(recipe)
     where = settings.model.weights
-    if where is not None:
+    if begins and where is not None:
         taken = take_over(model, read_weights(where, settings.run.output), where)
         console.say(f"starting from {where}: {taken}")
     return as_layout(model, device=compute.torch_device, channels_last=compute.channels_last)

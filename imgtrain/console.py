@@ -79,7 +79,9 @@ def attach_log(path: Path | None) -> None:
     """
     if _voice.log is not None:
         _voice.log.close()
-    _voice.log = None if path is None else path.open("a", encoding="utf-8")
+    _voice.log = None
+    if path is not None:
+        _voice.log = path.open("a", encoding="utf-8", errors="backslashreplace")
     if _voice.log is not None:
         _voice.log.writelines(_voice.unlogged)
         _voice.log.flush()
@@ -121,8 +123,10 @@ def warn(text: str) -> None:
 
 
 def error(text: str, hint: str = "") -> None:
-    """The last words of a command that failed."""
-    _emit(f"error: {text}" + (f"\n  {hint}" if hint else ""), "bold red", -1)
+    """The last words of a command that failed; a silent process says which one it is."""
+    who = f"process {os.environ.get('RANK', '?')}: " if _voice.silent else ""
+    _voice.silent = False
+    _emit(f"{who}error: {text}" + (f"\n  {hint}" if hint else ""), "bold red", -1)
 
 
 def show(renderable: RenderableType) -> None:
@@ -134,7 +138,8 @@ def show(renderable: RenderableType) -> None:
 def result(text: str) -> None:
     """A result, on stdout: the only thing that goes there."""
     if not _voice.silent:
-        sys.stdout.write(text + "\n")
+        encoding = sys.stdout.encoding or "utf-8"
+        sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
         sys.stdout.flush()
 
 

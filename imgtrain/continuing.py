@@ -9,7 +9,9 @@ from typing import Any
 import yaml
 
 from imgtrain import console
+from imgtrain.data.index import Index
 from imgtrain.errors import RunError
+from imgtrain.files import read_json
 from imgtrain.rundir import RunDir, find_run, identity_of, unfinished_run
 from imgtrain.settings.catalog import all_settings
 from imgtrain.settings.layers import flatten, from_flat
@@ -55,6 +57,7 @@ def named_run(settings: Settings, set_by_user: Mapping[str, object]) -> Choice:
     run = find_run(settings.run.resume, settings.run.output)
     saved = flatten(read_saved(run))
     asked = _asked_before(run)
+    saved_epochs = int(saved["train.epochs"])
     declared = all_settings()
     different = []
     for key, value in set_by_user.items():
@@ -63,6 +66,12 @@ def named_run(settings: Settings, set_by_user: Mapping[str, object]) -> Choice:
                 different.append(f"{key} (run: {saved[key]}, now: {value})")
         else:
             saved[key] = value
+    if int(saved["train.epochs"]) < saved_epochs:
+        raise RunError(
+            f"{run.path} was begun with {saved_epochs} epochs "
+            f"and cannot have {saved['train.epochs']}",
+            f"ask for at least {saved_epochs}, or start a new run without --resume",
+        )
     if different:
         raise RunError(
             f"{run.path} cannot go on with other settings: {'; '.join(different)}",
@@ -72,13 +81,30 @@ def named_run(settings: Settings, set_by_user: Mapping[str, object]) -> Choice:
     return Choice(run, from_flat(saved))
 
 
-def _asked_before(run: RunDir) -> dict[str, Any]:
-    from imgtrain.files import read_json
+def check_data(run: RunDir, index: Index) -> None:
+    """Refuse to go on with other pictures: parts and classes would mean something else.
 
+    Raises:
+        RunError: If the data's fingerprint is not the run's.
+    """
+    if provenance_of(run).get("fingerprint") != index.fingerprint:
+        raise RunError(
+            f"{run.path} cannot go on: the pictures in {index.root} are not those it began with",
+            "bring them back, or start a new run without --resume",
+        )
+
+
+def provenance_of(run: RunDir) -> dict[str, Any]:
+    """What ``provenance.json`` says; empty where there is none."""
     try:
-        found = read_json(run.provenance).get("asked", {})
+        found = read_json(run.provenance)
     except (OSError, ValueError):
         return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _asked_before(run: RunDir) -> dict[str, Any]:
+    found = provenance_of(run).get("asked", {})
     return found if isinstance(found, dict) else {}
 
 

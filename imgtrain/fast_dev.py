@@ -26,7 +26,9 @@ def tiny(settings: Settings, index: Index, split: Split) -> tuple[Settings, Spli
         test=some(split.test, size),
     )
     train = settings.train.model_copy(update={"epochs": 2})
-    return settings.model_copy(update={"train": train}), cut
+    warmup = min(settings.schedule.warmup_epochs, 1.0)
+    schedule = settings.schedule.model_copy(update={"warmup_epochs": warmup})
+    return settings.model_copy(update={"train": train, "schedule": schedule}), cut
 
 
 def _turn(labels: Ints) -> Ints:

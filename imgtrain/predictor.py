@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from imgtrain.engine.device import ComputePlan, plan_compute, usable_cores
+from imgtrain.engine.device import ComputePlan, apply, plan_compute, usable_cores
 from imgtrain.engine.infer import probabilities
 from imgtrain.engine.model import Recipe
 from imgtrain.engine.state import SCORING_BATCH, Normalise
@@ -131,5 +131,5 @@ def load(
     if hardware.precision == "auto" and not hardware.amp:
         hardware = hardware.model_copy(update={"precision": "fp32"})
     compute = plan_compute(hardware, image_size=recipe.preprocess.size)
-    torch.set_num_threads(compute.threads)
+    apply(compute)
     return Predictor(model, recipe, compute)

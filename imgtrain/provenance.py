@@ -10,16 +10,19 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import torch
 
 import imgtrain
-from imgtrain.continuing import identity_keys
+from imgtrain import console
+from imgtrain.continuing import identity_keys, provenance_of
 from imgtrain.data.index import Index
 from imgtrain.data.split import Split, write_splits
 from imgtrain.engine.device import ComputePlan
 from imgtrain.files import write_json, write_text
 from imgtrain.rundir import RunDir, identity_of
+from imgtrain.settings.catalog import all_settings
 from imgtrain.settings.layers import flatten, to_yaml
 from imgtrain.settings.schema import Settings
 
@@ -57,32 +60,67 @@ def record(
     write_text(run.config, to_yaml(settings.model_copy(update={"run": begun_anew})))
     write_json(run.path / "classes.json", list(index.classes))
     write_splits(run.path / "splits.csv", index, split)
-    write_json(
-        run.provenance,
-        {
-            "format": 1,
-            "argv": sys.argv,
-            "versions": versions(),
-            "git": git_commit(),
-            "device": device_name(compute),
-            "plan": asdict(compute),
-            "identity": sorted(
-                {
-                    identity_of(identity_keys(each), index.fingerprint, name)
-                    for each in (asked, settings)
-                }
-            ),
-            "asked": identity_keys(asked),
-            "settings": flat,
-            "origins": {
-                key: origins.get(key, "default") + ("" if value == before[key] else ", decided")
-                for key, value in flat.items()
-            },
-            "fingerprint": index.fingerprint,
-            "data_root": str(Path(index.root).absolute())
-            if Path(index.root).exists()
-            else index.root,
+    found: dict[str, Any] = {
+        "format": 1,
+        "argv": sys.argv,
+        "versions": versions(),
+        "git": git_commit(),
+        "device": device_name(compute),
+        "plan": asdict(compute),
+        "identity": sorted(
+            {
+                identity_of(identity_keys(each), index.fingerprint, name)
+                for each in (asked, settings)
+            }
+        ),
+        "asked": identity_keys(asked),
+        "settings": flat,
+        "origins": {
+            key: origins.get(key, "default") + ("" if value == before[key] else ", decided")
+            for key, value in flat.items()
         },
+        "fingerprint": index.fingerprint,
+        "data_root": str(Path(index.root).absolute()) if Path(index.root).exists() else index.root,
+    }
+    write_json(run.provenance, _continued(provenance_of(run), found, (index.fingerprint, name)))
+
+
+def _continued(
+    before: dict[str, Any], now: dict[str, Any], where: tuple[str, str]
+) -> dict[str, Any]:
+    """The record of a run that goes on: how it began stays, what grew is added."""
+    if not before.get("identity"):
+        return now
+    if before["plan"] != now["plan"]:
+        changed = [
+            f"{k} {before['plan'].get(k)} -> {v}"
+            for k, v in now["plan"].items()
+            if before["plan"].get(k) != v
+        ]
+        console.warn(
+            f"this machine computes otherwise than before ({', '.join(changed)}): the result "
+            "will not be the same to the bit"
+        )
+    grown = {k: v for k, v in now["asked"].items() if all_settings()[k].flag.identity == "grows"}
+    asked = before["asked"] | grown
+    identities = {*before["identity"], *now["identity"], identity_of(asked, *where)}
+    kept = {key: before[key] for key in ("argv", "versions", "git", "device", "plan")}
+    again = {key: now[key] for key in kept}
+    origins = {
+        key: before["origins"].get(key, origin)
+        if before["settings"].get(key) == now["settings"][key]
+        else origin
+        for key, origin in now["origins"].items()
+    }
+    return (
+        now
+        | kept
+        | {
+            "asked": asked,
+            "identity": sorted(identities),
+            "origins": origins,
+            "continued": [*before.get("continued", []), again],
+        }
     )
 
 

@@ -6,6 +6,7 @@ A run is its settings, data fingerprint and name: the same command finds its unf
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -88,7 +89,7 @@ def _runs_in(output: Path) -> list[Path]:
     """Run folders in ``output``, newest first."""
     if not output.is_dir():
         return []
-    found = [p for p in output.iterdir() if (p / "status.json").is_file()]
+    found = [p for p in output.iterdir() if p.name[0] != "." and (p / "status.json").is_file()]
     return sorted(
         found, key=lambda p: ((p / "status.json").stat().st_mtime_ns, p.name), reverse=True
     )
@@ -150,25 +151,27 @@ def unfinished_run(output: Path, name: str, identity: str) -> RunDir | None:
 
 
 def new_run(output: Path, name: str) -> RunDir:
-    """A new folder ``name``, ``name-2``, ... in ``output``.
+    """A new folder ``name``, ``name-2``, ... in ``output``: with its status, or not at all.
 
     Raises:
         DiskError: If it cannot be made.
     """
+    draft = RunDir(output / f".{name}.{os.getpid()}.tmp")
     try:
         output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:  # a file of that name, too
-        raise disk_error(error, output) from error
-    while True:
-        path = output / first_free(lambda n: (output / n).exists(), name)
-        try:
-            path.mkdir()
-            (path / "checkpoints").mkdir()
-        except FileExistsError:
-            continue  # another process was faster
-        except OSError as error:
-            raise disk_error(error, path) from error
-        return RunDir(path)
+        draft.checkpoints.mkdir(parents=True, exist_ok=True)
+        draft.set_status("running")
+        while True:
+            path = output / first_free(lambda n: os.path.lexists(output / n), name)
+            try:
+                draft.path.rename(path)
+            except OSError as error:
+                if error.errno not in {errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR}:
+                    raise
+                continue  # another process was faster
+            return RunDir(path)
+    except OSError as error:  # a file in the place of ``output``, too
+        raise disk_error(error, output / name) from error
 
 
 @contextlib.contextmanager
@@ -183,7 +186,11 @@ def locked(run: RunDir) -> Iterator[None]:
     except ImportError:  # Windows: no advisory locks; the last writer wins
         yield
         return
-    with (run.path / ".lock").open("a") as handle:
+    try:
+        lock = (run.path / ".lock").open("a")
+    except OSError as error:
+        raise disk_error(error, run.path) from error
+    with lock as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from imgtrain import console
 from imgtrain.data.index import PARTS, Index
@@ -17,7 +18,7 @@ from imgtrain.engine.infer import probabilities
 from imgtrain.engine.model import Recipe
 from imgtrain.engine.state import Normalise, TrainState
 from imgtrain.engine.weights import save_model
-from imgtrain.errors import InterruptedRun
+from imgtrain.errors import InterruptedRun, RunError
 from imgtrain.files import write_csv, write_json
 from imgtrain.report.plots import write_training_curves
 from imgtrain.report.results import write_results
@@ -33,8 +34,7 @@ def score_run(
     Returns:
         The content of ``metrics.json``.
     """
-    best = run.checkpoints / "best.pt"
-    state.model.load_state_dict(load_tensors(best)["model"])
+    state.model.load_state_dict(_best_weights(run))
     metrics: dict[str, Any] = {"format": 1, "best_epoch": state.progress.best_epoch}
     for part in ("val", "test"):
         positions = getattr(split, part)
@@ -51,6 +51,7 @@ def score_run(
                 probs=probs.astype(np.float64),
                 classes=index.classes,
             )
+        _leave_if_stopped(state, run, stop)
     bad = _all_bad(state)
     if state.world.is_first:
         save_model(run.weights, state.model, recipe)
@@ -61,21 +62,37 @@ def score_run(
     return metrics
 
 
+def _best_weights(run: RunDir) -> dict[str, Tensor]:
+    best = run.checkpoints / "best.pt"
+    try:
+        weights: dict[str, Tensor] = load_tensors(best)["model"]
+    except (FileNotFoundError, KeyError) as error:
+        raise RunError(f"{best} is gone or holds no weights", "train again with --fresh") from error
+    return weights
+
+
+def _leave_if_stopped(state: TrainState, run: RunDir, stop: Stop) -> None:
+    """All processes together, when one of them heard a signal."""
+    if not state.world.largest(int(stop())):
+        return
+    if state.world.is_first:
+        run.set_status("interrupted", epochs=state.plan.epochs)
+    raise InterruptedRun(
+        stop.number or 2,
+        f"stopped while scoring; the trained weights are saved in {run.path}",
+        "the same command goes on from there",
+    )
+
+
 def score_part(
     state: TrainState, positions: NDArray[np.int64], run: RunDir, stop: Stop
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Positions and probabilities of every picture that can be read, in order, in all processes."""
     exact = replace(state.compute, precision="fp32")
-    state.world.same_buffers(state.model)
 
     def watch(_: int) -> None:
-        if stop.number is not None and state.world.size == 1:
-            run.set_status("interrupted", epochs=state.plan.epochs)
-            raise InterruptedRun(
-                stop.number,
-                f"stopped while scoring; the trained weights are saved in {run.path}",
-                "the same command goes on from there",
-            )
+        if state.world.size == 1:
+            _leave_if_stopped(state, run, stop)
 
     mine = probabilities(
         state.model,

@@ -29,7 +29,7 @@ class Stop:
             os._exit(128 + number)
         self.number = number
         name = signal.Signals(number).name
-        console.say(f"{name}: finishing this step and saving (once more stops at once)")
+        console.say(f"{name}: saving, then stopping (once more stops at once)")
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from typing import Any
 
 from imgtrain import console, rundir
 from imgtrain.assembly import announce, assemble, ready_device
-from imgtrain.continuing import Choice, named_run, same_command
+from imgtrain.continuing import Choice, check_data, named_run, same_command
 from imgtrain.data.index import Index, read_index
 from imgtrain.data.split import Split, make_split
 from imgtrain.engine.checkpoint import Checkpoints
@@ -20,7 +20,7 @@ from imgtrain.engine.loop import fit
 from imgtrain.engine.model import Recipe
 from imgtrain.engine.state import TrainState
 from imgtrain.engine.world import World, local_place
-from imgtrain.errors import DataError, ImgtrainError, InterruptedRun
+from imgtrain.errors import DataError, InterruptedRun
 from imgtrain.events import Event, RunEnded
 from imgtrain.fast_dev import tiny
 from imgtrain.files import read_json, write_json
@@ -33,7 +33,7 @@ from imgtrain.report.page import write_page
 from imgtrain.resolve import make_preprocess, make_recipe, measure_statistics, resolve
 from imgtrain.rundir import RunDir
 from imgtrain.scoring import picture_reader, score_run, tell
-from imgtrain.settings.layers import flatten
+from imgtrain.settings.layers import flatten, from_flat
 from imgtrain.settings.schema import Settings
 from imgtrain.stopping import Stop, listening
 
@@ -91,6 +91,8 @@ def _train_in(world: World, settings: Settings, origins: Origins, clock: Clock) 
         name = _name(asked, index)
         if choice.run is None:
             choice = same_command(asked, index.fingerprint, name)
+        else:
+            check_data(choice.run, index)
         done = _already_done(choice)
         if done is not None:
             return done
@@ -99,8 +101,11 @@ def _train_in(world: World, settings: Settings, origins: Origins, clock: Clock) 
             console.say(sentence)
         clock.lap("index")
         job = _Job(world, choice.settings, index, split, clock)
-        state, recipe, compute = job.prepare(stack)
+        begins = choice.run is None or not _checkpoints(choice.run, asked).exist()
+        state, recipe, compute = job.prepare(stack, begins=begins)
         run = _open(stack, choice, name, world)
+        if not begins:
+            _restore(run, state, _checkpoints(run, job.settings))
         if world.is_first:
             record(
                 run,
@@ -115,9 +120,9 @@ def _train_in(world: World, settings: Settings, origins: Origins, clock: Clock) 
             run.set_status("running", epochs=job.settings.train.epochs)
         try:
             return job.work(run, state, recipe)
-        except ImgtrainError as error:
+        except BaseException as error:
             if world.is_first and not isinstance(error, InterruptedRun):
-                run.set_status("failed", epochs=job.settings.train.epochs, error=error.message)
+                run.set_status("failed", epochs=job.settings.train.epochs, error=str(error))
             raise
 
 
@@ -147,6 +152,26 @@ def _name(settings: Settings, index: Index) -> str:
     data = Path(index.root).resolve().stem or "pictures"
     name = f"{data}-{settings.model.name.replace('/', '_')}"
     return f"{name}-fast-dev" if settings.train.fast_dev else name
+
+
+def _checkpoints(run: RunDir, settings: Settings) -> Checkpoints:
+    train = settings.train
+    return Checkpoints(run.checkpoints, every=train.checkpoint_freq, keep=train.keep)
+
+
+def _restore(run: RunDir, state: TrainState, checkpoints: Checkpoints) -> None:
+    """Go on where the run stood; one that was over goes on if it was given more epochs."""
+    path = checkpoints.restore(state)
+    progress = state.progress
+    done = progress.epoch - 1
+    grew = state.plan.epochs > run.status().get("epochs", state.plan.epochs)
+    if progress.reason is not None and done < state.plan.epochs and grew:
+        progress.reason, progress.patient_from = None, done
+    if progress.reason is not None:
+        console.say(f"training is finished ({path.name}); scoring is left")
+        return
+    best = f", best so far: epoch {progress.best_epoch}" if progress.best_epoch else ""
+    console.say(f"restored {path.name}: epoch {progress.epoch}, step {progress.step}{best}")
 
 
 def _already_done(choice: Choice) -> RunResult | None:
@@ -179,13 +204,17 @@ class _Job:
     split: Split
     clock: Clock
 
-    def prepare(self, stack: ExitStack) -> tuple[TrainState, Recipe, ComputePlan]:
-        """Decide what is open, open the pictures, build the network."""
+    def prepare(self, stack: ExitStack, *, begins: bool) -> tuple[TrainState, Recipe, ComputePlan]:
+        """Decide what is open, open the pictures, build the network.
+
+        A run that does not begin takes its weights from a checkpoint, not from where it started.
+        """
         if self.settings.train.fast_dev:
             self.settings, self.split = tiny(self.settings, self.index, self.split)
         self._check_split()
         resolved = resolve(self.settings, self.index, self.split)
-        settings, source, data = resolved.settings, self.index.source, self.settings.data
+        settings = from_flat(self.world.gather(flatten(resolved.settings))[0])
+        source, data = self.index.source, self.settings.data
         preprocess = make_preprocess(settings, natural=resolved.natural)
         compute = ready_device(settings.hardware, image_size=preprocess.size)
         kept = open_store(
@@ -206,6 +235,7 @@ class _Job:
             compute=compute,
             loader=loader,
             world=self.world,
+            begins=begins,
         )
         return state, recipe, compute
 
@@ -235,15 +265,13 @@ class _Job:
 
     def _fit(self, run: RunDir, state: TrainState, stop: Stop) -> None:
         """Train, with everyone listening."""
-        train = self.settings.train
-        checkpoints = Checkpoints(run.checkpoints, every=train.checkpoint_freq, keep=train.keep)
-        if checkpoints.exist():
-            restored = checkpoints.restore(state)
-            _extend(state)
-            console.say(_where(state, restored))
+        checkpoints = _checkpoints(run, self.settings)
         checkpoints.check_room(state)
         events = fit(
-            state, checkpoints, checkpoint_seconds=60 * train.checkpoint_minutes, stopped=stop
+            state,
+            checkpoints,
+            checkpoint_seconds=60 * self.settings.train.checkpoint_minutes,
+            stopped=stop,
         )
         end: Event | None = None
         with ExitStack() as stack:
@@ -273,18 +301,3 @@ class _Job:
             f"everything is saved in {run.path}",
             "the same command goes on from there",
         )
-
-
-def _extend(state: TrainState) -> None:
-    """A run that was over goes on if it was given more epochs."""
-    progress = state.progress
-    if progress.reason == "finished" and progress.epoch <= state.plan.epochs:
-        progress.reason = None
-
-
-def _where(state: TrainState, path: Path) -> str:
-    progress = state.progress
-    if progress.reason is not None:
-        return f"training is finished ({path.name}); scoring is left"
-    best = f", best so far: epoch {progress.best_epoch}" if progress.best_epoch else ""
-    return f"restored {path.name}: epoch {progress.epoch}, step {progress.step}{best}"

@@ -25,9 +25,10 @@ def train(
     Without arguments it trains on the built-in digits. The same command goes on with its own
     unfinished run.
     """
-    if os.environ.get("RANK", "0") != "0":  # torchrun's; the first process speaks for all
-        console.silence()
-    console.say(f"reading {loaded.settings.data.root}")
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and os.environ.get("RANK", "0") != "0":
+        console.silence()  # the first of torchrun's processes speaks for all
+    resume = loaded.settings.run.resume
+    console.say(f"reading {loaded.settings.data.root}" if resume is None else f"resuming {resume}")
     from imgtrain.training import train as train_model
 
     result = train_model(loaded.settings, origins=loaded.origins)

@@ -188,6 +188,7 @@ def _contents(state: TrainState) -> dict[str, Any]:
         "tally": state.tally.state(),
         "progress": state.progress.to_dict(),
         "batch": state.batches.effective,
+        "bad": {str(i): reason for i, reason in state.loader.pictures.bad.items()},
     }
 
 
@@ -197,11 +198,12 @@ def _apply(state: TrainState, value: dict[str, Any], path: Path) -> None:
             raise RunError(
                 f"{path} was trained with an effective batch of {value['batch']}, "
                 f"this one is {state.batches.effective}",
-                "use the same --batch-size, --accumulation-steps and number of processes",
+                "use the same batch, accumulation and number of processes, or --fresh",
             )
         state.model.load_state_dict(value["model"])
         state.optimizer.load_state_dict(value["optimizer"])
         state.progress = Progress.from_dict(value["progress"])
+        state.loader.pictures.bad.update({int(i): why for i, why in value["bad"].items()})
         if state.world.is_first:
             state.tally.load(value["tally"])
     except (KeyError, TypeError, ValueError, RuntimeError) as error:

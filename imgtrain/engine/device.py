@@ -6,6 +6,7 @@ import contextlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -98,6 +99,11 @@ def choose_device(
         )
     if hardware.device == "mps" and not torch.backends.mps.is_available():
         raise SettingsError("--device mps: there is no Apple GPU here", "use --device cpu")
+    if count and hardware.device in {"auto", "cuda"} and local_rank >= count:
+        raise SettingsError(
+            f"{local_size} processes on this machine, but only {count} GPUs",
+            f"start at most {count}, or use --device cpu",
+        )
     if hardware.device == "auto":
         if count:
             return torch.device("cuda", local_rank)
@@ -143,6 +149,21 @@ def plan_compute(
         threads=max(1, usable_cores() // local_size) if threads == "auto" else threads,
         fused=device.type in {"cpu", "cuda"},
     )
+
+
+def apply(compute: ComputePlan) -> None:
+    """Tell torch how to compute.
+
+    fp32 means fp32: torch's own default for convolutions on recent GPUs is TF32, whose ten bits
+    of mantissa would make scores depend on the batch.
+    """
+    torch.set_num_threads(compute.threads)
+    backends: Any = torch.backends  # its stubs lack these names
+    backends.cudnn.conv.fp32_precision = "ieee"
+    backends.cudnn.rnn.fp32_precision = "ieee"
+    backends.cuda.matmul.fp32_precision = "ieee"
+    if compute.torch_device.type == "cuda":
+        torch.cuda.set_device(compute.torch_device)
 
 
 def memory_in_use_mb(device: torch.device) -> float:

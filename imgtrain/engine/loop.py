@@ -13,7 +13,7 @@ from imgtrain.engine.infer import count_part
 from imgtrain.engine.state import SCORING_BATCH, Row, TrainState
 from imgtrain.engine.step import train_step
 from imgtrain.engine.tally import Scores, Tally
-from imgtrain.errors import DivergedError
+from imgtrain.errors import DataError, DivergedError
 from imgtrain.events import EpochEnded, Evaluating, Event, RunEnded, RunStarted, StepEnded
 
 LOOK_EVERY = 0.25
@@ -29,6 +29,8 @@ class Watch:
     checkpoint_seconds: float
     stopped: Callable[[], bool]
     started: float = field(default_factory=time.monotonic)
+    trained: float = 0.0
+    first_step: int = 0
     looked: float = field(default_factory=time.monotonic)
     saved: float = field(default_factory=time.monotonic)
 
@@ -73,7 +75,7 @@ def fit(
         monitor=state.monitor,
     )
     while progress.reason is None:
-        watch = Watch(checkpoint_seconds, stopped)
+        watch = Watch(checkpoint_seconds, stopped, first_step=progress.step)
         yield from _train_epoch(state, checkpoints, watch)
         val = Tally(state.tally.classes, state.compute.torch_device)
         if not state.world.largest(int(watch.stopped())):
@@ -94,13 +96,12 @@ def fit(
 def _train_epoch(state: TrainState, checkpoints: Checkpoints, watch: Watch) -> Iterator[Event]:
     """What is left of the epoch's training part, or until a stop."""
     progress, steps = state.progress, state.plan.steps_per_epoch
-    first_step = progress.step
     state.net.train()
     batches = state.training_batches()
     while progress.step < steps:
         train_step(state, batches)
         if watch.wants_look() or progress.step == steps:
-            yield _look(state, watch, done=progress.step - first_step)
+            yield _look(state, watch)
         verdict = watch.verdict(state)
         if verdict == _STOP:
             break
@@ -109,12 +110,13 @@ def _train_epoch(state: TrainState, checkpoints: Checkpoints, watch: Watch) -> I
             watch.saved = time.monotonic()
 
 
-def _look(state: TrainState, watch: Watch, *, done: int) -> StepEnded:
+def _look(state: TrainState, watch: Watch) -> StepEnded:
     """Read the running numbers. Waits for the device."""
     scores = state.tally.read()
     _check_finite(state, scores)
     progress = state.progress
-    seconds = max(time.monotonic() - watch.started, 1e-9)
+    watch.trained = max(time.monotonic() - watch.started, 1e-9)
+    done = progress.step - watch.first_step
     return StepEnded(
         epoch=progress.epoch,
         step=progress.step,
@@ -122,7 +124,7 @@ def _look(state: TrainState, watch: Watch, *, done: int) -> StepEnded:
         lr=state.plan.lr_at(state.global_step - 1),
         train_loss=scores.loss if scores.loss is not None else math.nan,
         train_top1=scores.top1 if scores.top1 is not None else math.nan,
-        images_per_second=done * state.batches.effective / seconds,
+        images_per_second=done * state.batches.effective / watch.trained,
         memory_mb=memory_in_use_mb(state.compute.torch_device),
     )
 
@@ -159,6 +161,10 @@ def _close_epoch(state: TrainState, val: Tally, watch: Watch) -> tuple[Row, bool
         tally.per_class = state.world.add(tally.per_class)
     trained, held_out = state.tally.read(), val.read()
     _check_finite(state, trained)
+    _check_finite(state, held_out)
+    _check_some(trained, "training")
+    if len(state.val):
+        _check_some(held_out, "validation")
     seconds = time.monotonic() - watch.started
     device = state.compute.torch_device
     row: Row = {
@@ -178,8 +184,17 @@ def _close_epoch(state: TrainState, val: Tally, watch: Watch) -> tuple[Row, bool
     row["is_best"] = int(is_best)
     row["gpu_memory_mb"] = round(memory_in_use_mb(device), 1) if device.type == "cuda" else None
     row["seconds"] = round(seconds, 3)
-    row["images_per_second"] = round(trained.n / max(seconds, 1e-9), 1)
+    share = 1 - watch.first_step / state.plan.steps_per_epoch
+    row["images_per_second"] = round(trained.n * share / max(watch.trained, 1e-9), 1)
     return row, is_best
+
+
+def _check_some(scores: Scores, part: str) -> None:
+    if not scores.n:
+        raise DataError(
+            f"none of the {part} pictures can be read",
+            "look at one of them; --on-bad-image error names the first",
+        )
 
 
 def _is_best(state: TrainState, row: Row) -> bool:
@@ -210,13 +225,13 @@ def _advance(state: TrainState) -> None:
     state.tally.clear()
     if ended >= state.plan.epochs:
         progress.reason = "finished"
-    elif state.patience is not None and ended - best >= state.patience:
+    elif state.patience is not None and ended - max(best, progress.patient_from) >= state.patience:
         progress.reason = "patience"
 
 
 def _save_epoch(state: TrainState, checkpoints: Checkpoints, *, epoch: int, is_best: bool) -> None:
     """The best first: if the last is lost, the epoch is repeated and the best written again."""
-    state.loader.pictures.store.save()
+    _share_bad(state)
     if state.world.is_first:
         if is_best:
             checkpoints.save_best(state)
@@ -225,9 +240,17 @@ def _save_epoch(state: TrainState, checkpoints: Checkpoints, *, epoch: int, is_b
     state.world.wait()
 
 
+def _share_bad(state: TrainState) -> None:
+    """Let every process know all unreadable pictures, and the store outlive this process."""
+    pictures = state.loader.pictures
+    pictures.store.save()
+    for found in state.world.gather(dict(pictures.bad)):
+        pictures.bad.update(found)
+
+
 def _save_last(state: TrainState, checkpoints: Checkpoints) -> None:
     """Inside an epoch: the sums of all processes go into the first one's checkpoint."""
-    state.loader.pictures.store.save()
+    _share_bad(state)
     _check_finite(state, state.tally.read())
     sums, per_class = state.tally.sums, state.tally.per_class
     state.tally.sums = state.world.add(sums)

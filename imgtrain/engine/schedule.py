@@ -53,9 +53,10 @@ def cut_batches(train: TrainSettings, *, world_size: int, pictures: int) -> Batc
                 f"x {world_size} process(es)",
                 "change one of the two",
             )
-    if micro * accumulation * world_size > pictures:
-        accumulation = 1
-        micro = min(micro, max(1, -(-pictures // world_size)))
+    share = max(1, -(-pictures // world_size))
+    if micro * accumulation > share:  # a last batch that is not full is completed, masked
+        micro = min(micro, share)
+        accumulation = -(-share // micro)
     return Batches(micro=micro, accumulation=accumulation, world_size=world_size)
 
 
@@ -118,10 +119,17 @@ def make_plan(
             f"the peak learning rate {peak_lr:g}",
             "lower them, or raise --lr",
         )
+    if warmup_steps >= epochs * steps_per_epoch:
+        if schedule.warmup_epochs > 1:
+            raise SettingsError(
+                f"--warmup-epochs {schedule.warmup_epochs:g} leaves nothing of {epochs} epochs",
+                "lower it, or raise --epochs",
+            )
+        warmup_steps = epochs * steps_per_epoch // 2  # the default, in a very short training
     return Plan(
         epochs=epochs,
         steps_per_epoch=steps_per_epoch,
-        warmup_steps=min(warmup_steps, epochs * steps_per_epoch // 2),
+        warmup_steps=warmup_steps,
         peak_lr=peak_lr,
         warmup_lr=schedule.warmup_lr,
         min_lr=schedule.min_lr,

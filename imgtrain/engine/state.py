@@ -34,7 +34,8 @@ Row = dict[str, int | float | None]
 class Progress:
     """Where a training stands: the only part of its state that is not tensors.
 
-    ``step`` counts the steps of ``epoch`` already done; ``reason`` says why it is over, if it is.
+    ``step`` counts the steps of ``epoch`` already done; ``reason`` says why it is over, if it is;
+    patience counts from epoch ``patient_from`` at the earliest.
     """
 
     epoch: int = 1
@@ -43,6 +44,7 @@ class Progress:
     best_value: float | None = None
     best_loss: float | None = None
     reason: str | None = None
+    patient_from: int = 0
     history: list[Row] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:

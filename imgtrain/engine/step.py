@@ -38,15 +38,21 @@ def train_step(state: TrainState, micro_batches: Iterator[Batch]) -> None:
         with state.world.unsynced(state.net, last=k == state.batches.accumulation - 1):
             _add_gradients(state, batch, planned)
     found = state.world.total(found)
-    if found != planned:
-        _scale_gradients(state.model, planned / max(found, 1))
+    if found:  # of unreadable pictures alone there is nothing to learn
+        if found != planned:
+            _scale_gradients(state.model, planned / found)
+        _move(state)
+    state.progress.step += 1
+
+
+def _move(state: TrainState) -> None:
+    """Clip, and let the optimizer step at this step's rate."""
     if state.clip_norm is not None:
         nn.utils.clip_grad_norm_(state.model.parameters(), state.clip_norm)
     lr = state.plan.lr_at(state.global_step)
     for group in state.optimizer.param_groups:
         group["lr"] = lr
     state.optimizer.step()
-    state.progress.step += 1
 
 
 def _add_gradients(state: TrainState, batch: Batch, planned: int) -> None:

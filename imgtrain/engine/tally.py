@@ -12,6 +12,9 @@ import torch
 from torch import Tensor
 
 _UNIT = 1 << 24
+_HUGE = 1e6
+"""A loss of one picture beyond this is as good as infinite; 5e5 of them fit into 64 bits."""
+
 _COUNT, _LOSS, _TOP1, _TOP5, _BROKEN = range(5)
 
 
@@ -51,14 +54,14 @@ class Tally:
         """
         with torch.no_grad():
             counts = mask.to(torch.int64)
-            finite = torch.isfinite(losses)
-            whole = torch.nan_to_num(losses, nan=0.0, posinf=0.0, neginf=0.0) * _UNIT  # exact: 2^24
+            sane = losses < _HUGE  # False for NaN and infinity, too
+            whole = torch.where(sane, losses, 0.0) * _UNIT  # exact: a power of two
             predicted = logits.argmax(dim=1)
             right = (predicted == targets).to(torch.int64) * counts
             self.sums[_COUNT] += counts.sum()
             self.sums[_LOSS] += (whole.round().to(torch.int64) * counts).sum()
             self.sums[_TOP1] += right.sum()
-            self.sums[_BROKEN] += (~finite & mask).sum()
+            self.sums[_BROKEN] += (~sane & mask).sum()
             if self.classes > 5:  # noqa: PLR2004  # top-5 of five classes would always be right
                 five = logits.topk(5, dim=1).indices
                 hit = (five == targets[:, None]).any(dim=1).to(torch.int64)

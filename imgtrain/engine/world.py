@@ -16,6 +16,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from imgtrain.errors import SettingsError
+
 
 def local_place() -> tuple[int, int]:
     """This process's number on its machine, and how many there are, as a launcher says."""
@@ -25,10 +27,11 @@ def local_place() -> tuple[int, int]:
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """``size`` processes, of which this one is ``rank`` (from 0)."""
+    """``size`` processes, of which this one is ``rank`` (from 0); ``hosts`` links their CPUs."""
 
     rank: int = 0
     size: int = 1
+    hosts: Any = None
 
     @property
     def is_first(self) -> bool:
@@ -51,11 +54,17 @@ class World:
 
     def largest(self, number: int) -> int:
         """The largest of every process's ``number``: how all agree to stop."""
-        return number if self.size == 1 else max(self.gather(number))
+        return self._reduced(number, torch.distributed.ReduceOp.MAX) if self.size > 1 else number
 
     def total(self, number: int) -> int:
         """The sum of every process's ``number``."""
-        return number if self.size == 1 else sum(self.gather(number))
+        return self._reduced(number, torch.distributed.ReduceOp.SUM) if self.size > 1 else number
+
+    def _reduced(self, number: int, how: Any) -> int:
+        """Between the hosts alone, so that no GPU is waited for."""
+        found = torch.tensor([number])
+        torch.distributed.all_reduce(found, op=how, group=self.hosts)
+        return int(found.item())
 
     def add(self, values: Tensor) -> Tensor:
         """The elementwise sum of every process's integers (exact, so order does not matter)."""
@@ -97,9 +106,16 @@ class World:
             yield cls()
             return
         backend = "nccl" if device_type == "cuda" else "gloo"
-        torch.distributed.init_process_group(backend, timeout=timedelta(minutes=30))
         try:
-            yield cls(rank=torch.distributed.get_rank(), size=size)
+            torch.distributed.init_process_group(backend, timeout=timedelta(minutes=30))
+        except ValueError as error:  # a variable of the launcher's is missing
+            raise SettingsError(
+                f"WORLD_SIZE says {size} processes, but they cannot meet: {error}",
+                "start them with torchrun, or unset WORLD_SIZE",
+            ) from error
+        hosts = torch.distributed.new_group(backend="gloo") if backend == "nccl" else None
+        try:
+            yield cls(rank=torch.distributed.get_rank(), size=size, hosts=hosts)
         finally:
             gc.collect()  # a wrapped model in a cycle would outlive its group, and abort at exit
             torch.distributed.destroy_process_group()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -72,9 +73,16 @@ class _History:
     def _append(self, kind: str, **values: object) -> None:
         try:
             with self._jsonl.open("a", encoding="utf-8") as file:
-                file.write(json.dumps({"event": kind, **values}) + "\n")
+                file.write(json.dumps({"event": kind, **_finite(values)}) + "\n")
         except OSError as error:
             raise disk_error(error, self._jsonl) from error
+
+
+def _finite(values: dict[str, object]) -> dict[str, object]:
+    """JSON knows no NaN: null."""
+    return {
+        k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in values.items()
+    }
 
 
 def _is_before(line: str, epoch: int, steps: int) -> bool:

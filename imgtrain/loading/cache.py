@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import mmap
 import os
+import shutil
 import threading
 import zipfile
 from dataclasses import asdict
@@ -23,6 +24,12 @@ from imgtrain.data.listing import Source
 from imgtrain.errors import DiskError
 from imgtrain.files import cache_folder, replacing
 from imgtrain.loading.preprocess import Pixels, Preprocess
+
+RESERVE = 2**30
+"""Free bytes that the cache leaves on its disk: checkpoints may want them."""
+
+_LOOK_AT_ROOM = 2**25
+"""How many bytes are added between two looks at the free room."""
 
 _VERSION = 1
 """Raised whenever the decoder's result changes, so that no stale pixel survives."""
@@ -181,6 +188,11 @@ class OnDisk:
                 if offset + pixels.nbytes > self._limit:
                     self._stop("is full (--cache-gb)")
                     return
+                if offset % _LOOK_AT_ROOM + pixels.nbytes > _LOOK_AT_ROOM:
+                    free = shutil.disk_usage(self._folder).free
+                    if free < RESERVE:
+                        self._stop("leaves the last room on its disk to others")
+                        return
                 os.ftruncate(handle, offset + pixels.nbytes)
             _write_all(handle, np.ascontiguousarray(pixels).data.cast("B"), offset)
         except OSError as error:
@@ -271,7 +283,7 @@ def _write_all(handle: int, data: memoryview, offset: int) -> None:
         data, offset = data[done:], offset + done
 
 
-SMALL_SET = 256 * 2**20
+SMALL_SET = 64 * 2**20
 """Up to so many bytes of decoded pictures, ``auto`` keeps them in memory."""
 
 
@@ -280,12 +292,11 @@ def open_store(
 ) -> Store:
     """The store of a set under one way of decoding.
 
-    ``auto`` is memory for small sets (at most 256 MB decoded, counting square pictures), else disk.
+    ``auto`` is memory for small sets (at most 64 MB decoded, were all pictures square), else disk.
     """
+    small = len(source) * preprocess.side**2 * preprocess.channels <= SMALL_SET
     if kind == "auto":
-        estimate = len(source) * preprocess.side**2 * preprocess.channels
-        in_files = source.stamp(0)[1] * len(source) if len(source) else 0
-        kind = "ram" if min(estimate, 50 * in_files) <= SMALL_SET else "disk"
+        kind = "ram" if small else "disk"
     if kind == "off":
         return Nowhere()
     if kind == "ram":
@@ -294,13 +305,10 @@ def open_store(
     where = "\0".join((os.path.realpath(root), repr(sorted(how.items())), str(_VERSION)))
     name = hashlib.sha256(where.encode("utf-8", "surrogateescape")).hexdigest()[:16]
     folder = cache_folder() / "pictures" / name
+    keys = _keys(source)
     try:
-        return OnDisk(
-            folder,
-            _keys(source),
-            channels=preprocess.channels,
-            limit=int(gigabytes * 1e9),
-        )
+        return OnDisk(folder, keys, channels=preprocess.channels, limit=int(gigabytes * 1e9))
     except OSError as error:
-        console.warn(f"decoded pictures stay in memory: {folder} cannot be used ({error.strerror})")
-        return InMemory(len(source))
+        instead = "stay in memory" if small else "are not kept: each epoch decodes them anew"
+        console.warn(f"decoded pictures {instead}; {folder} cannot be used ({error.strerror})")
+        return InMemory(len(source)) if small else Nowhere()

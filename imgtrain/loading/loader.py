@@ -98,6 +98,7 @@ class _Slot:
     pixels: Tensor
     busy: torch.cuda.Event | None = None
     good: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
+    broken: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
 
 
 class Loader:
@@ -156,7 +157,7 @@ class Loader:
         """Let the threads fill a batch, a run of rows each."""
         size = len(share.pictures)
         slot = self._take_slot(size)
-        slot.good = share.counts.copy()
+        slot.good, slot.broken = share.counts.copy(), np.zeros(size, np.bool_)
         numbers = (
             np.zeros((size, DRAWS))
             if share.positions is None
@@ -183,7 +184,7 @@ class Loader:
         for row in rows:
             pixels = self.pictures.get(int(share.pictures[row]))
             if pixels is None:
-                slot.good[row] = False
+                slot.good[row], slot.broken[row] = False, True
                 out[row] = 0
             else:
                 out[row] = view(pixels, numbers[row])
@@ -193,6 +194,7 @@ class Loader:
         try:
             for future in futures:
                 future.result()
+            _complete(slot)
             targets = torch.from_numpy(self.labels[share.pictures])
             pixels = slot.pixels.to(self.device, non_blocking=True)
             if self.device.type == "cuda":
@@ -221,3 +223,15 @@ class Loader:
     def _give_back(self, slot: _Slot) -> None:
         with self._lock:
             self._slots[len(slot.pixels)].append(slot)
+
+
+def _complete(slot: _Slot) -> None:
+    """Fill the rows of unreadable pictures with others of the batch, for batch norm's sake.
+
+    They stay masked: they count nowhere, but black rows would shift the means of the rest.
+    """
+    good = np.flatnonzero(slot.good)
+    bad = np.flatnonzero(~slot.good & slot.broken)
+    if len(good) and len(bad):
+        pixels = slot.pixels.numpy()
+        pixels[bad] = pixels[good[np.arange(len(bad)) % len(good)]]

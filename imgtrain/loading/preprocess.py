@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, cast
 
@@ -17,6 +18,13 @@ cv2.setNumThreads(1)  # the loader's own threads share the cores
 
 PHOTO_MARGIN = 8 / 7
 """Photos are shrunk to this times the model's side before the centre is cut out (256 for 224)."""
+
+
+def _middle(pixels: Pixels, most: int) -> Pixels:
+    """At most ``most`` rows and columns from the middle."""
+    height, width = pixels.shape[:2]
+    top, left = max(0, (height - most) // 2), max(0, (width - most) // 2)
+    return pixels[top : top + most, left : left + most]
 
 
 def resized(pixels: Pixels, height: int, width: int) -> Pixels:
@@ -90,15 +98,14 @@ class Preprocess:
 
     def centre(self, pixels: Pixels) -> Pixels:
         """The view for scoring: (size, size, C) from the middle of a stored picture."""
-        height, width = pixels.shape[:2]
-        shorter = min(height, width)
-        if shorter < self.side:
+        shorter = min(pixels.shape[:2])
+        if shorter < self.side:  # cut first: a long thin picture would grow without bound
+            pixels = _middle(pixels, math.ceil(self.size * shorter / self.side) + 2)
             height, width = (
-                max(self.size, round(n * self.side / shorter)) for n in (height, width)
+                max(self.size, round(n * self.side / shorter)) for n in pixels.shape[:2]
             )
             pixels = resized(pixels, height, width)
-        top, left = (height - self.size) // 2, (width - self.size) // 2
-        return pixels[top : top + self.size, left : left + self.size]
+        return _middle(pixels, self.size)
 
     def to_dict(self) -> dict[str, Any]:
         """As it travels with the weights."""

@@ -72,6 +72,20 @@ def _visible(text: str) -> str:
 
 Auto = Literal["auto"]
 Name = Annotated[str, AfterValidator(_visible)]
+
+
+def _one_folder(text: str) -> str:
+    if "/" in text or "\\" in text or text.startswith("."):
+        raise ValueError("must be the name of a folder, not a path")
+    return text
+
+
+FileName = Annotated[
+    str,
+    AfterValidator(_visible),
+    AfterValidator(_one_folder),
+    Accepts("a name without slashes that begins with no dot"),
+]
 Fractions = Annotated[
     tuple[NonNegativeFloat, NonNegativeFloat, NonNegativeFloat],
     BeforeValidator(pieces),

@@ -25,6 +25,7 @@ from imgtrain.settings.fields import (
     Auto,
     Colour,
     Devices,
+    FileName,
     Flag,
     Fractions,
     Means,
@@ -171,7 +172,7 @@ class ScheduleSettings(Section):
     """Epochs of linear rise to the peak."""
 
     warmup_lr: NonNegativeFloat = 0.0
-    """Learning rate at the first step of the warm-up."""
+    """Learning rate from which the warm-up rises."""
 
     min_lr: NonNegativeFloat = 0.0
     """Learning rate at the end."""
@@ -264,7 +265,7 @@ class RunSettings(Section):
     output: Annotated[Path, Flag(("--output", "-o"), "DIR", identity="free")] = Path("runs")
     """Folder that holds the runs."""
 
-    name: Annotated[Name | None, FREE] = None
+    name: Annotated[FileName | None, FREE] = None
     """Name of the run; from data and model when not given."""
 
     resume: Annotated[Name | None, Flag(metavar="RUN|latest", identity="free")] = None

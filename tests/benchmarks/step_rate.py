@@ -73,7 +73,7 @@ def imgtrain_state(folder: Path, args: argparse.Namespace) -> Iterator[TrainStat
     loader = Loader(pictures, index.labels, compute.torch_device, threads=os.cpu_count() or 1)
     recipe = make_recipe(resolved.settings, index.classes, preprocess)
     state, _ = assemble(
-        resolved, split, recipe=recipe, compute=compute, loader=loader, world=World()
+        resolved, split, recipe=recipe, compute=compute, loader=loader, world=World(), begins=True
     )
     try:
         yield state
