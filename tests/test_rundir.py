@@ -46,7 +46,7 @@ def test_a_taken_name_gets_a_number(tmp_path):
 def test_a_place_that_cannot_be_written_is_a_disk_error(tmp_path):
     """A file in the way: the path and --output."""
     (tmp_path / "runs").write_text("x")
-    with pytest.raises(DiskError, match=r"cannot write .*/runs: File exists") as error:
+    with pytest.raises(DiskError, match=r"cannot write .*/runs/a: File exists") as error:
         new_run(tmp_path / "runs", "a")
     assert "--output" in error.value.hint
 

@@ -150,3 +150,15 @@ def test_without_a_validation_part_the_last_weights_count(tmp_path):
 
     assert (end.reason, end.best_epoch, end.best_value) == ("finished", 3, None)
     assert {row["val_loss"] for row in state.progress.history} == {None}
+
+
+def test_unreadable_pictures_are_remembered(tmp_path):
+    """What an earlier process could not read is still known, with its reason."""
+    kept = checkpoints(tmp_path)
+    first = small_state(bad=frozenset({3}))
+    list(fit(first, kept))
+    second = small_state(bad=frozenset({3}))
+    kept.restore(second)
+
+    assert second.loader.pictures.bad == first.loader.pictures.bad
+    assert set(second.loader.pictures.bad) == {3}

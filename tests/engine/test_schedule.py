@@ -78,6 +78,8 @@ def test_steps_in_an_epoch(pictures, effective, steps):
         ({"batch_size": 32, "accumulation_steps": 4}, 1, (32, 4)),
         ({"batch_size": 32, "global_batch_size": 128}, 2, (32, 2)),
         ({"batch_size": 64, "global_batch_size": 32}, 2, (16, 1)),
+        ({"batch_size": 16, "accumulation_steps": 80}, 1, (16, 63)),
+        ({"batch_size": 2000}, 3, (334, 1)),
     ],
 )
 def test_effective_batch(train, world_size, expected):
@@ -99,3 +101,11 @@ def test_a_floor_above_the_peak_is_refused():
     """A learning rate that would rise at the end is a mistake."""
     with pytest.raises(SettingsError, match="--min-lr"):
         _plan("cosine", floor=1.0)
+
+
+def test_a_warm_up_is_taken_as_it_is_or_refused():
+    """5 of 6 epochs warm up when asked to; 6 of 6 leave nothing; the default yields."""
+    assert _plan("cosine", warmup=5.0, epochs=6).warmup_steps == 50
+    with pytest.raises(SettingsError, match="--warmup-epochs 6 leaves nothing of 6 epochs"):
+        _plan("cosine", warmup=6.0, epochs=6)
+    assert _plan("cosine", warmup=1.0, epochs=1).warmup_steps == 5

@@ -112,6 +112,56 @@ def test_a_bad_picture_ends_the_run_when_asked_to(imgtrain, photos):
     assert refused(ran, 3, "left/003.png", "--on-bad-image skip")
 
 
+LONG_NAMES = {"train": "training", "val": "validation"}
+
+
+@pytest.mark.parametrize("part", LONG_NAMES)
+def test_a_part_of_which_nothing_can_be_read(imgtrain, tmp_path, part):
+    """Code 3, the part, and how to find the first; not a model of nothing."""
+    root = tmp_path / "parts"
+    for name in ("train", "val", "test"):
+        make_folder(root / name, {"a": 8, "b": 8}, size=80)
+    for path in (root / part).rglob("*.png"):
+        path.write_text("no picture")
+    ran = imgtrain("train", "--data", root, *TINY, "--epochs", "2")
+
+    assert refused(
+        ran, 3, f"none of the {'training' if part == 'train' else 'validation'} pictures"
+    )
+    status = (tmp_path / "work" / "runs" / "parts-test_resnet" / "status.json").read_text()
+    assert '"failed"' in status
+
+
+def test_weights_that_break_in_the_last_step(imgtrain, photos, tmp_path):
+    """A validation loss that is no number is as bad as a training loss: code 7, nothing is best."""
+    ran = imgtrain(
+        "train", "--data", photos, *TINY[:4], "--no-pretrained", "--batch-size", "96", "--epochs",
+        "1", "--lr", "1e38", "--optimizer", "sgd", "--warmup-epochs", "0", "--clip-norm", "none",
+        "--monitor", "val_loss",
+    )  # fmt: skip
+    assert refused(ran, 7, "diverged")
+    assert not (tmp_path / "work/runs/photos-test_resnet/checkpoints/best.pt").exists()
+
+
+def test_a_run_name_that_is_a_path(imgtrain, photos):
+    """--name a/b: a setting, not a disk error."""
+    assert refused(imgtrain("train", "--data", photos, "--name", "a/b"), 2, "run.name", "slashes")
+
+
+def test_a_folder_whose_name_is_not_utf8(imgtrain, photos):
+    """Bytes in, escapes out: it trains."""
+    odd = os.fsdecode(b"d\xff7")
+    photos.rename(photos.with_name(odd))
+    ran = imgtrain("train", "--data", photos.with_name(odd), *TINY, "--epochs", "1")
+    assert ran.code == 0, ran.err
+
+
+def test_half_a_launch(imgtrain, photos, monkeypatch):
+    """WORLD_SIZE without its companions is a mistake of the environment."""
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert refused(imgtrain("train", "--data", photos, *TINY), 2, "WORLD_SIZE", "torchrun")
+
+
 def test_a_loss_that_is_no_number(imgtrain, photos):
     """Code 7, with the rate and what to change."""
     ran = imgtrain(

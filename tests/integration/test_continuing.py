@@ -27,6 +27,13 @@ def start(work, *arguments):
     )
 
 
+def finished(child, seconds=120):
+    """The exit code, once the process has ended."""
+    _, err = child.communicate(timeout=seconds)
+    assert child.returncode == 0, err
+    return True
+
+
 def wait_for(path, seconds=60):
     end = time.monotonic() + seconds
     while not path.exists():
@@ -41,7 +48,7 @@ def test_killed_five_times_and_continued_the_run_is_the_same_to_the_bit(photos, 
     whole, work = tmp_path / "whole", tmp_path / "work"
     for folder in (whole, work):
         folder.mkdir(exist_ok=True)
-    assert start(whole, *command).wait(120) == 0
+    assert finished(start(whole, *command))
     run = work / "runs" / "photos-test_resnet"
     rng = random.Random(4)
     kills = 0
@@ -59,7 +66,7 @@ def test_killed_five_times_and_continued_the_run_is_the_same_to_the_bit(photos, 
         child.communicate()
         kills += child.returncode == -signal.SIGKILL
     assert kills >= 3
-    assert start(work, *command).wait(120) == 0
+    assert finished(start(work, *command))
     other = whole / "runs" / "photos-test_resnet"
 
     assert sorted(p.name for p in (work / "runs").iterdir()) == ["photos-test_resnet"]
@@ -88,7 +95,8 @@ def test_a_signal_saves_and_says_how_to_go_on(photos, tmp_path, number, code):
 
     shorter = start(tmp_path, "train", "--resume", "latest", "--epochs", "4")
     _, err = shorter.communicate(timeout=120)
-    assert shorter.returncode in {0, 6}, err
+    assert shorter.returncode == 6
+    assert "was begun with 200 epochs" in err
 
 
 def test_a_finished_run_says_so(imgtrain, photos):
@@ -164,3 +172,68 @@ def test_a_later_format_is_refused(imgtrain, photos, tmp_path):
 
     assert ran.code == 6
     assert "later version of imgtrain" in ran.words
+
+
+def unfinished(run):
+    """As a killed process would leave it."""
+    status = run / "status.json"
+    status.write_text(json.dumps({**json.loads(status.read_text()), "state": "running"}))
+
+
+def test_the_plain_command_finds_a_run_that_was_extended(imgtrain, photos, tmp_path):
+    """Begun with 1 epoch, extended to 3 and killed: the command with 3 epochs goes on with it."""
+    assert imgtrain("train", "--data", photos, *TINY, "--epochs", "1").code == 0
+    run = tmp_path / "work" / "runs" / "photos-test_resnet"
+    begun = json.loads((run / "provenance.json").read_text())
+    assert imgtrain("train", "--resume", "latest", "--epochs", "3").code == 0
+    unfinished(run)
+    ran = imgtrain("train", "--data", photos, *TINY, "--epochs", "3")
+    now = json.loads((run / "provenance.json").read_text())
+
+    assert ran.code == 0, ran.err
+    assert [p.name for p in (tmp_path / "work" / "runs").iterdir()] == ["photos-test_resnet"]
+    assert now["argv"] == begun["argv"]
+    assert now["origins"]["optim.lr"] == "default, decided"
+    assert now["origins"]["model.name"] == "flag --model"
+    assert len(now["continued"]) == 2
+
+
+def test_other_pictures_are_refused_on_resume(imgtrain, photos, tmp_path):
+    """One more file would move pictures between parts: code 6, nothing is overwritten."""
+    assert imgtrain("train", "--data", photos, *TINY, "--epochs", "1").code == 0
+    splits = tmp_path / "work" / "runs" / "photos-test_resnet" / "splits.csv"
+    before = splits.read_bytes()
+    (photos / "left" / "000.png").rename(photos / "left" / "new.png")
+    ran = imgtrain("train", "--resume", "latest", "--epochs", "2")
+
+    assert ran.code == 6
+    assert "the pictures in" in ran.words
+    assert splits.read_bytes() == before
+
+
+def test_patience_starts_again_with_more_epochs(imgtrain, photos, tmp_path):
+    """A run that patience ended and that is given more epochs trains on."""
+    still = ["--lr", "1e-30", "--weight-decay", "0", "--patience", "2", "--monitor", "val_top1"]
+    assert imgtrain("train", "--data", photos, *TINY, *still, "--epochs", "6").code == 0
+    run = tmp_path / "work" / "runs" / "photos-test_resnet"
+    before = len(rows(run / "history.csv"))
+    ran = imgtrain("train", "--resume", "latest", "--epochs", "9")
+
+    assert ran.code == 0, ran.err
+    assert len(rows(run / "history.csv")) > before
+
+
+def test_the_start_is_not_needed_to_go_on(imgtrain, photos, tmp_path):
+    """--weights FILE may be gone once there is a checkpoint."""
+    assert imgtrain("train", "--data", photos, *TINY, "--epochs", "1").code == 0
+    weights = tmp_path / "w.safetensors"
+    run = tmp_path / "work" / "runs" / "photos-test_resnet"
+    weights.write_bytes((run / "model.safetensors").read_bytes())
+    command = ["train", "--data", photos, *TINY[:6], "--epochs", "2", "--weights", weights]
+    assert imgtrain(*command, "--name", "second").code == 0
+    unfinished(tmp_path / "work" / "runs" / "second")
+    weights.unlink()
+    ran = imgtrain(*command, "--name", "second")
+
+    assert ran.code == 0, ran.err
+    assert "going on with" in ran.words

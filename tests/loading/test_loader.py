@@ -106,3 +106,17 @@ def test_batches_keep_the_order_of_shares():
     loader.close()
 
     assert found == [[i, i + 1] for i in range(0, 40, 2)]
+
+
+def test_an_unreadable_picture_does_not_shift_the_others():
+    """Its row holds a copy of a readable one: batch norm sees no black picture."""
+    source = Shapes(8, bad=frozenset({2, 5}))
+    pictures = Pictures(source, PREPROCESS, Nowhere(), on_bad="skip")
+    loader = Loader(pictures, source.labels, torch.device("cpu"), threads=3)
+    shares = scoring_shares(np.arange(8), 8, rank=0, world_size=1)
+    batch = next(loader.batches(shares, scoring_view(PREPROCESS)))
+    loader.close()
+
+    assert torch.equal(batch.pixels[2], batch.pixels[0])
+    assert torch.equal(batch.pixels[5], batch.pixels[1])
+    assert batch.mask.tolist() == [i not in {2, 5} for i in range(8)]

@@ -103,3 +103,18 @@ def test_shrinking_is_close_to_pillows_antialiased_result():
         expected = Image.fromarray(pixels).resize((size, size), Image.Resampling.BILINEAR)
         difference = np.abs(resized(pixels, size, size).astype(int) - np.asarray(expected))
         assert difference.mean() < 2
+
+
+def test_a_long_thin_picture_does_not_explode():
+    """20,000 x 1 pixels: the middle is cut out before it is enlarged, not after."""
+    import tracemalloc
+
+    p = _preprocess(224, natural=True)
+    pixels = np.zeros((20_000, 1, 3), np.uint8)
+    tracemalloc.start()
+    found = p.centre(pixels)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert found.shape == (224, 224, 3)
+    assert peak < 20_000_000
