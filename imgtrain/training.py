@@ -105,7 +105,7 @@ def _train_in(world: World, settings: Settings, origins: Origins, clock: Clock) 
         state, recipe, compute = job.prepare(stack, begins=begins)
         run = _open(stack, choice, name, world)
         if not begins:
-            _restore(run, state, _checkpoints(run, job.settings))
+            _restore(state, _checkpoints(run, job.settings))
         if world.is_first:
             record(
                 run,
@@ -159,13 +159,12 @@ def _checkpoints(run: RunDir, settings: Settings) -> Checkpoints:
     return Checkpoints(run.checkpoints, every=train.checkpoint_freq, keep=train.keep)
 
 
-def _restore(run: RunDir, state: TrainState, checkpoints: Checkpoints) -> None:
+def _restore(state: TrainState, checkpoints: Checkpoints) -> None:
     """Go on where the run stood; one that was over goes on if it was given more epochs."""
     path = checkpoints.restore(state)
     progress = state.progress
     done = progress.epoch - 1
-    grew = state.plan.epochs > run.status().get("epochs", state.plan.epochs)
-    if progress.reason is not None and done < state.plan.epochs and grew:
+    if progress.reason is not None and done < state.plan.epochs > progress.planned:
         progress.reason, progress.patient_from = None, done
     if progress.reason is not None:
         console.say(f"training is finished ({path.name}); scoring is left")

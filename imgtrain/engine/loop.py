@@ -66,6 +66,7 @@ def fit(
         DiskError: If a checkpoint cannot be written.
     """
     progress = state.progress
+    progress.planned = state.plan.epochs
     yield RunStarted(
         epochs=state.plan.epochs,
         steps_per_epoch=state.plan.steps_per_epoch,

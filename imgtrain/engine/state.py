@@ -35,7 +35,7 @@ class Progress:
     """Where a training stands: the only part of its state that is not tensors.
 
     ``step`` counts the steps of ``epoch`` already done; ``reason`` says why it is over, if it is;
-    patience counts from epoch ``patient_from`` at the earliest.
+    patience counts from epoch ``patient_from`` at the earliest; ``planned`` epochs were asked for.
     """
 
     epoch: int = 1
@@ -45,6 +45,7 @@ class Progress:
     best_loss: float | None = None
     reason: str | None = None
     patient_from: int = 0
+    planned: int = 0
     history: list[Row] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
