@@ -84,7 +84,7 @@ FileName = Annotated[
     str,
     AfterValidator(_visible),
     AfterValidator(_one_folder),
-    Accepts("a name without slashes that begins with no dot"),
+    Accepts("the name of a folder (no slashes)"),
 ]
 Fractions = Annotated[
     tuple[NonNegativeFloat, NonNegativeFloat, NonNegativeFloat],

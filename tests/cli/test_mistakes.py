@@ -156,7 +156,7 @@ LR = "  lr: Peak learning rate; auto fits it to optimizer, effective batch and s
             ),
         ),
         (
-            ["config", "show", "--name", "[red]x[/red]\x1b", "--patience", "[bold]"],
+            ["config", "show", "--name", "[red]x[red]", "--patience", "[bold]"],
             (
                 "error: train.patience = '[bold]' (flag --patience) must be a whole number above 0 "
                 "or none\n  patience: Stop after so many epochs without a better one.\n"
@@ -254,7 +254,8 @@ def test_on_the_command_line(imgtrain, argv, text):
             "exp.yaml",
             "run:\n  name: 2026\n",
             (
-                "error: run.name = 2026 (file exp.yaml) must be text or none\n"
+                "error: run.name = 2026 (file exp.yaml) must be the name of a folder "
+                "(no slashes) or none\n"
                 "  put the value in quotes, so that it is text\n"
             ),
         ),
@@ -352,7 +353,8 @@ def test_a_value_in_the_environment(imgtrain, monkeypatch):
         2,
         "",
         (
-            "error: run.name = '' (environment IMGTRAIN_RUN__NAME) must be text or none\n"
+            "error: run.name = '' (environment IMGTRAIN_RUN__NAME) must be the name of a folder "
+            "(no slashes) or none\n"
             "  name: Name of the run; from data and model when not given.\n"
         ),
     )
