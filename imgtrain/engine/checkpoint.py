@@ -16,7 +16,7 @@ from torch import Tensor
 from imgtrain import console
 from imgtrain.engine.state import Progress, TrainState
 from imgtrain.errors import DiskError, RunError
-from imgtrain.files import replacing, sync_folder
+from imgtrain.files import replacing, sync_folder, write_bytes
 
 FORMAT = 1
 
@@ -120,10 +120,15 @@ class Checkpoints:
                 "free some room, choose another place with --output DIR, or lower --keep",
             )
 
-    def save_last(self, state: TrainState) -> None:
-        """Write the state; the one before becomes the reserve."""
+    def save_last(self, state: TrainState, *, epoch: int | None = None) -> None:
+        """Write the state; the one before becomes the reserve.
+
+        When ``epoch`` has just ended and it is its turn, the same file stays under its number, too.
+        """
         draft = self.folder / "next.pt"
         save_tensors(draft, _contents(state))
+        if epoch is not None and self.every and epoch % self.every == 0:
+            self._keep(draft, epoch)
         if self.last.exists():
             self.last.replace(self.reserve)
         draft.replace(self.last)
@@ -134,14 +139,20 @@ class Checkpoints:
         value = {"format": FORMAT, "epoch": state.progress.epoch, "model": _weights(state)}
         save_tensors(self.best, value)
 
-    def save_numbered(self, state: TrainState, epoch: int) -> None:
-        """Keep the state of ``epoch`` if it is its turn, and only the newest few."""
-        if not self.every or epoch % self.every:
-            return
-        save_tensors(self.folder / f"epoch_{epoch:03d}.pt", _contents(state))
-        numbered = sorted(self.folder.glob("epoch_*.pt"), key=lambda p: int(p.stem[6:]))
-        for old in numbered[: -self.keep]:
+    def _keep(self, draft: Path, epoch: int) -> None:
+        """A second name for the file, and only the newest few such names."""
+        name = self.folder / f"epoch_{epoch:03d}.pt"
+        name.unlink(missing_ok=True)
+        try:
+            name.hardlink_to(draft)
+        except OSError:  # a file system without hard links
+            write_bytes(name, draft.read_bytes())
+        for old in self._numbered()[: -self.keep]:
             old.unlink(missing_ok=True)
+
+    def _numbered(self) -> list[Path]:
+        """The numbered ones, oldest first."""
+        return sorted(self.folder.glob("epoch_*.pt"), key=lambda p: int(p.stem[6:]))
 
     def exist(self) -> bool:
         """Whether there is something to go on from."""
@@ -157,7 +168,7 @@ class Checkpoints:
         for path in (
             self.last,
             self.reserve,
-            *sorted(self.folder.glob("epoch_*.pt"), reverse=True),
+            *reversed(self._numbered()),
         ):
             try:
                 value = load_tensors(path)

@@ -236,8 +236,7 @@ def _save_epoch(state: TrainState, checkpoints: Checkpoints, *, epoch: int, is_b
     if state.world.is_first:
         if is_best:
             checkpoints.save_best(state)
-        checkpoints.save_numbered(state, epoch)
-        checkpoints.save_last(state)
+        checkpoints.save_last(state, epoch=epoch)
     state.world.wait()
 
 
