@@ -88,10 +88,11 @@ def open_picture(data: bytes) -> ImageFile.ImageFile:
     if not data:
         raise BadImage("the file is empty")
     reason = f"no picture in a known format: it starts with {data[:16]!r}"
+    head = data[:16].ljust(16, b"\0")  # readers unpack it without looking at its length
     for name in FORMATS:
         factory, accept = Image.OPEN[name]
         try:
-            fits = accept is None or accept(data[:16])
+            fits = accept is None or accept(head)
             if isinstance(fits, str):
                 reason = fits
             elif fits:

@@ -594,3 +594,10 @@ def test_no_background(colour):
     """Anything else is a settings error that says what would do."""
     with pytest.raises(SettingsError, match="is no colour"):
         parse_background(colour)
+
+
+@pytest.mark.parametrize("data", [b"x", b"x\n", b"no"])
+def test_a_few_bytes_are_no_picture(data):
+    """The reason speaks of the file, not of a reader's insides."""
+    with pytest.raises(BadImage, match="no picture in a known format: it starts with"):
+        decode(data, channels=3, background=(255, 255, 255), max_pixels=100, side=None)
