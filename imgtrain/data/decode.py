@@ -33,7 +33,7 @@ NAMED_COLOURS = {"white": (255, 255, 255), "black": (0, 0, 0), "grey": (128, 128
 Image.init()
 
 
-class BadImage(Exception):  # noqa: N818 - it is the picture that is bad, the program goes on
+class BadImage(Exception):  # noqa: N818  # it is the picture that is bad, the program goes on
     """These bytes are no picture that can be used; the text says why, without the path."""
 
 
@@ -97,7 +97,7 @@ def open_picture(data: bytes) -> ImageFile.ImageFile:
                 reason = fits
             elif fits:
                 return factory(io.BytesIO(data), "")
-        except Exception as error:  # noqa: BLE001 - see decode; another reader may know better
+        except Exception as error:  # noqa: BLE001  # see decode; another reader may know better
             reason = _reason(error) if accept else reason
     raise BadImage(reason)
 
@@ -156,7 +156,7 @@ def _orientation(picture: Image.Image) -> int:
     """What the camera says about its own turn; a broken note says nothing."""
     try:
         return int(picture.getexif().get(ORIENTATION, 1))
-    except Exception:  # noqa: BLE001 - as in decode; the pixels are fine all the same
+    except Exception:  # noqa: BLE001  # as in decode; the pixels are fine all the same
         return 1
 
 

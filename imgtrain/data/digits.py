@@ -40,7 +40,7 @@ class Digits:
         Image.fromarray(self._pixels[i]).save(file, "PNG")
         return file.getvalue()
 
-    def stamp(self, i: int) -> tuple[int, int]:  # noqa: ARG002 - all are alike
+    def stamp(self, i: int) -> tuple[int, int]:  # noqa: ARG002  # all are alike
         """64 pixels that never change (the PNG's own size depends on the version of zlib)."""
         return self._pixels[0].size, 0
 

@@ -99,7 +99,7 @@ def read_index(root: str, *, group_by: str | None = None) -> Index:
 
 def _listing(root: str, group_by: str | None) -> tuple[str, Listing]:
     """The absolute place, and what is there."""
-    path = Path(os.path.abspath(os.path.expanduser(root)))  # noqa: PTH100, PTH111 - neither resolves links nor raises
+    path = Path(os.path.abspath(os.path.expanduser(root)))  # noqa: PTH100, PTH111  # neither resolves links nor raises
     kind = _kind(root, path)
     if kind == "folder":
         return str(path), read_folder(str(path))

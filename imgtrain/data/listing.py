@@ -91,7 +91,7 @@ class Files:
     """
 
     def __init__(self, root: str, names: Names, sizes: array[int], times: array[int]) -> None:
-        self._root = os.fsencode(os.path.abspath(root))  # noqa: PTH100 - links stay as they are
+        self._root = os.fsencode(os.path.abspath(root))  # noqa: PTH100  # links stay as they are
         self._names, self._sizes, self._times = names, sizes, times
 
     def __len__(self) -> int:
@@ -103,7 +103,7 @@ class Files:
 
     def read(self, i: int) -> bytes:
         """The whole file."""
-        with open(os.path.join(self._root, self._names[i]), "rb") as file:  # noqa: PTH118, PTH123 - names are bytes
+        with open(os.path.join(self._root, self._names[i]), "rb") as file:  # noqa: PTH118, PTH123  # names are bytes
             return file.read()
 
     def stamp(self, i: int) -> tuple[int, int]:

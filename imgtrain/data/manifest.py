@@ -153,7 +153,7 @@ def _found(folder: str, name: str) -> tuple[str, int, int]:
     """The file's name as the file system spells it, its size (or ABSENT) and its last change."""
     for spelling in _spellings(name):
         try:
-            about = os.stat(os.path.join(folder, spelling))  # noqa: PTH116, PTH118 - a million of them
+            about = os.stat(os.path.join(folder, spelling))  # noqa: PTH116, PTH118  # a million of them
         except (OSError, ValueError):
             continue
         if stat.S_ISREG(about.st_mode):

@@ -187,12 +187,12 @@ class Walk:
         return {_identity(self._path(inside[:depth])) for depth in range(len(inside) or 1)}
 
     def _path(self, inside: tuple[bytes, ...]) -> bytes:
-        return os.path.join(os.fsencode(self._root), *inside)  # noqa: PTH118 - names are bytes
+        return os.path.join(os.fsencode(self._root), *inside)  # noqa: PTH118  # names are bytes
 
 
 def _identity(folder: bytes) -> tuple[int, int]:
     try:
-        stat = os.stat(folder)  # noqa: PTH116 - names are bytes
+        stat = os.stat(folder)  # noqa: PTH116  # names are bytes
     except OSError as error:
         raise DataError(
             f"cannot read the folder {shown(folder)}: {error.strerror or error}"
