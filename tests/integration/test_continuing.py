@@ -51,8 +51,7 @@ def test_killed_five_times_and_continued_the_run_is_the_same_to_the_bit(photos, 
     assert finished(start(whole, *command))
     run = work / "runs" / "photos-test_resnet"
     rng = random.Random(4)
-    kills = 0
-    for _ in range(5):
+    for kills in range(5):
         child = start(work, *command)
         before = (run / "checkpoints" / "last.pt").stat().st_mtime_ns if kills else 0
         last = run / "checkpoints" / "last.pt"
@@ -65,7 +64,6 @@ def test_killed_five_times_and_continued_the_run_is_the_same_to_the_bit(photos, 
         child.kill()
         child.communicate()
         assert child.returncode == -signal.SIGKILL, "it ended before it could be killed"
-        kills += 1
     assert finished(start(work, *command))
     other = whole / "runs" / "photos-test_resnet"
 
