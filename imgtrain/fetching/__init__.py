@@ -1,0 +1,1 @@
+"""Known sets of pictures: fetched, checked, unpacked safely, laid out as a folder of classes."""
