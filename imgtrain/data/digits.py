@@ -45,8 +45,8 @@ class Digits:
         return self._pixels[0].size, 0
 
 
-def read_digits() -> Listing:
-    """List the digits, sorted by class."""
+def read_digits(_text: str = "") -> Listing:
+    """List the digits, sorted by class; as a registered source, ``--data digits``."""
     from sklearn.datasets import load_digits
 
     images, targets = load_digits(return_X_y=True)

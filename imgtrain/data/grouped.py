@@ -13,7 +13,7 @@ TRAIN = 0
 
 
 @dataclass
-class _Groups:
+class Groups:
     """Sparse counts: group g has ``counts[k]`` of class ``classes[k]``, k from ``starts[g]`` on."""
 
     starts: Ints
@@ -44,7 +44,7 @@ def draw_groups(
     names, numbers, sizes = np.unique(groups, return_inverse=True, return_counts=True)
     luck = np.full(len(names), np.iinfo(np.uint64).max, np.uint64)
     np.minimum.at(luck, numbers, chance)
-    table = _table(labels, numbers, len(names))
+    table = grouped(labels, numbers, len(names))
     targets = np.outer(shares, np.bincount(labels))
     order = np.lexsort((luck, -sizes))
     parts = _greedy(table, targets, order)
@@ -52,14 +52,15 @@ def draw_groups(
     return parts[numbers]
 
 
-def _table(labels: Ints, groups: Ints, number: int) -> _Groups:
+def grouped(labels: Ints, groups: Ints, number: int) -> Groups:
+    """Count the classes of each of ``number`` groups, (N,) numbers from 0."""
     classes = int(labels.max()) + 1
     pairs, counts = np.unique(groups * classes + labels, return_counts=True)
     starts = np.searchsorted(pairs, np.arange(number + 1) * classes)
-    return _Groups(starts, pairs % classes, counts)
+    return Groups(starts, pairs % classes, counts)
 
 
-def _greedy(table: _Groups, targets: NDArray[np.float64], order: Ints) -> Ints:
+def _greedy(table: Groups, targets: NDArray[np.float64], order: Ints) -> Ints:
     """Give each group to the part whose squared distance from its targets falls most."""
     parts = np.zeros(len(order), np.int64)
     weights = 1 / np.maximum(targets.sum(axis=0), 1) ** 2
@@ -73,7 +74,7 @@ def _greedy(table: _Groups, targets: NDArray[np.float64], order: Ints) -> Ints:
     return parts
 
 
-def _fill(table: _Groups, parts: Ints, order: Ints, number: int) -> None:
+def _fill(table: Groups, parts: Ints, order: Ints, number: int) -> None:
     """Move small groups (``order`` begins with them) to parts that lack a class; train first."""
     classes = int(table.classes.max()) + 1
     have = np.zeros((number, classes), np.int64)
@@ -90,7 +91,7 @@ def _fill(table: _Groups, parts: Ints, order: Ints, number: int) -> None:
 
 
 def _move_one(
-    table: _Groups, parts: Ints, have: NDArray[np.int64], holders: list[int], part: int
+    table: Groups, parts: Ints, have: NDArray[np.int64], holders: list[int], part: int
 ) -> None:
     """Move the first of ``holders`` that may go to ``part``, if any may."""
     for group in holders:

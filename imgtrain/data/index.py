@@ -14,7 +14,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from imgtrain.data.digits import read_digits
 from imgtrain.data.folder import read_folder
 from imgtrain.data.listing import (
     NO_PART,
@@ -27,12 +26,13 @@ from imgtrain.data.listing import (
     some,
 )
 from imgtrain.data.manifest import read_manifest
+from imgtrain.data.schemes import read_source
 from imgtrain.data.tables import SUFFIXES
 from imgtrain.errors import DataError, SettingsError, nearest
+from imgtrain.registry import SOURCES
+from imgtrain.settings.known import SETS
 
-__all__ = ["KNOWN_SETS", "PARTS", "Index", "Source", "read_index"]
-
-KNOWN_SETS = {"digits": read_digits}
+__all__ = ["PARTS", "Index", "Source", "read_index"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +70,8 @@ def read_index(root: str, *, group_by: str | None = None) -> Index:
     """List the pictures of a folder, a manifest (.csv, .parquet) or a known set; none is opened.
 
     Args:
-        root: Path, or the name of a known set (a folder of that name wins).
+        root: Path, the name of a known set, or SCHEME:TEXT for the source of a plugin (a folder of
+            that name wins).
         group_by: Column of the manifest, or a regular expression on the path whose first group
             (or whole match) names the picture's group.
 
@@ -105,8 +106,9 @@ def _listing(root: str, group_by: str | None) -> tuple[str, Listing]:
         return str(path), read_folder(str(path))
     if kind == "file" and path.suffix.lower() in SUFFIXES:
         return str(path), read_manifest(path, group_by)
-    if root in KNOWN_SETS:
-        return root, KNOWN_SETS[root]()
+    scheme, _, text = root.partition(":")
+    if scheme in SOURCES:
+        return root, read_source(scheme, text)
     if kind:
         raise DataError(
             f"{root} is neither a folder nor a manifest",
@@ -114,7 +116,7 @@ def _listing(root: str, group_by: str | None) -> tuple[str, Listing]:
         )
     raise DataError(
         f"there is no folder, manifest or known set {root!r}{nearest(root, _near(root, path))}",
-        f"known sets: {', '.join(KNOWN_SETS)}",
+        f"known sets: {', '.join(SETS)}",
     )
 
 
@@ -135,7 +137,7 @@ def _near(root: str, path: Path) -> list[str]:
         siblings = sorted(place.name for place in path.parent.iterdir())
     except OSError:
         siblings = []
-    return [str(Path(root).parent / name) for name in siblings] + list(KNOWN_SETS)
+    return [str(Path(root).parent / name) for name in siblings] + [*SETS, *SOURCES.names()]
 
 
 def _refuse_few_classes(root: str, place: str, listing: Listing) -> None:

@@ -1,7 +1,8 @@
-"""A look at the headers of some pictures: how large they are, and whether they have colour."""
+"""A look at the headers of some pictures: how large they are, and of how many channels."""
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,7 @@ from PIL import Image
 
 from imgtrain.data.decode import BadImage, open_picture
 from imgtrain.data.listing import Ints, Source
+from imgtrain.data.planes import count_planes, is_array, read_header
 from imgtrain.errors import DataError
 
 SAMPLE = 256
@@ -25,6 +27,7 @@ class Look:
         max_side: Longest side of any.
         min_side: Shortest side of any.
         colour: Whether any may have colour, as far as the header tells.
+        planes: How many most of them have, if that is neither grey nor colour; else None.
     """
 
     pictures: int
@@ -32,6 +35,12 @@ class Look:
     max_side: int
     min_side: int
     colour: bool
+    planes: int | None = None
+
+    @property
+    def channels(self) -> int:
+        """What fits them: their planes, 3 for colour, 1 for grey."""
+        return self.planes or (3 if self.colour else 1)
 
 
 def look(source: Source, positions: Ints) -> Look:
@@ -41,21 +50,45 @@ def look(source: Source, positions: Ints) -> Look:
         DataError: If none of them can be read.
     """
     sides: list[int] = []
-    colour = False
+    kinds: Counter[int] = Counter()
     problem = "there are none"
     sample = _spread(positions)
     for i in sample.tolist():
         try:
-            picture = open_picture(source.read(i))
+            size, channels = _header(source.read(i))
         except (BadImage, OSError) as error:
             problem = f"{source.path(i)}: {error}"
             continue
-        sides += picture.size
-        colour = colour or _has_colour(picture)
+        sides += size
+        kinds[channels] += 1
     if not sides:
         raise DataError(f"none of the pictures looked at ({len(sample)}) can be read; {problem}")
     seen = len(sides) // 2
-    return Look(seen, len(sample) - seen, max(sides), min(sides), colour)
+    return Look(
+        pictures=seen,
+        unreadable=len(sample) - seen,
+        max_side=max(sides),
+        min_side=min(sides),
+        colour=3 in kinds,  # noqa: PLR2004  # red, green, blue
+        planes=_planes(kinds),
+    )
+
+
+def _planes(kinds: Counter[int]) -> int | None:
+    """The number of planes of more than half; scanned documents differ in their pages."""
+    most, times = kinds.most_common(1)[0]
+    return most if most not in {1, 3} and 2 * times > kinds.total() else None
+
+
+def _header(data: bytes) -> tuple[tuple[int, int], int]:
+    """Width and height; planes, with 3 for colour and 1 for grey."""
+    if is_array(data):
+        header = read_header(data)
+        return (header.width, header.height), header.planes
+    picture = open_picture(data)
+    size = picture.size
+    planes = count_planes(picture)
+    return size, planes if planes > 1 else 3 if _has_colour(picture) else 1
 
 
 def _spread(positions: Ints) -> Ints:

@@ -26,6 +26,7 @@ from imgtrain.data.listing import (
     some,
 )
 from imgtrain.data.tables import Table, read_table
+from imgtrain.data.walk import last_change
 from imgtrain.errors import DataError
 
 NEEDED = ("path", "label")
@@ -145,6 +146,11 @@ class _Pictures:
         return kept[np.lexsort((labels[kept], given[kept]))], int(again.sum())
 
 
+def picture_name(manifest: Path, cell: str) -> str:
+    """What `read_manifest` calls the picture that a row names so."""
+    return shown(_raw(_found(str(manifest.parent), cell.strip())[0]))
+
+
 def _raw(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
@@ -157,7 +163,7 @@ def _found(folder: str, name: str) -> tuple[str, int, int]:
         except (OSError, ValueError):
             continue
         if stat.S_ISREG(about.st_mode):
-            return spelling, about.st_size, about.st_mtime_ns
+            return spelling, about.st_size, last_change(about)
     return name, ABSENT, 0
 
 

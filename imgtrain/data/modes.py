@@ -21,6 +21,7 @@ F                       by the picture's values: within 0..1 times 255, within 0
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -41,7 +42,9 @@ def eight_bits(picture: Image.Image, background: Colour) -> Image.Image:
         return _deep(picture, background)
     if picture.has_transparency_data:
         return _laid_on(picture, background)
-    if picture.mode in {"1", "L"}:
+    if picture.mode in {"L", "RGB"}:
+        return picture
+    if picture.mode == "1":
         return picture.convert("L")
     if picture.mode == "LAB":
         return _from_lab(picture)
@@ -72,12 +75,10 @@ def _lab_to_srgb() -> ImageCms.ImageCmsTransform:
 def _deep(picture: Image.Image, background: Colour) -> Image.Image:
     """More than 8 bits a pixel, one channel."""
     values = np.asarray(picture)
-    if picture.mode == "F":
-        grey = _from_float(values.astype(np.float64))
-    elif picture.mode == "I":
-        grey = _from_int(values, sixteen=picture.format == "PPM")
+    if picture.mode == "I" and picture.format == "PPM":
+        grey = _rounded(values / STEP)
     else:
-        grey = _from_sixteen(values, getattr(picture, "tag_v2", {}))
+        grey = one_band(values, picture.mode, getattr(picture, "tag_v2", {}))
     shown = Image.fromarray(grey)
     key = picture.info.get("transparency")
     if not isinstance(key, int):
@@ -85,6 +86,32 @@ def _deep(picture: Image.Image, background: Colour) -> Image.Image:
     base = Image.new("RGB", picture.size, background)
     base.paste(shown.convert("RGB"), mask=Image.fromarray(values != key))
     return base
+
+
+def one_band(values: NDArray[Any], mode: str, tags: Any) -> NDArray[np.uint8]:
+    """The values of a one-channel mode (of one page, or of several) in 8 bits.
+
+    Args:
+        values: Any shape.
+        mode: L, I;16 and kin, I or F.
+        tags: Of the TIFF that they come from; empty for others.
+    """
+    if mode.startswith("I;"):
+        return _from_sixteen(values, tags)
+    return any_numbers(values)
+
+
+def any_numbers(values: NDArray[Any]) -> NDArray[np.uint8]:
+    """Numbers of any kind and shape in 8 bits, all on one scale."""
+    if values.dtype == np.uint8:
+        return values
+    if values.dtype.kind == "b":
+        return values.astype(np.uint8) * np.uint8(MAX_8)
+    if values.dtype.kind == "u" and values.dtype.itemsize == 2:  # noqa: PLR2004  # bytes
+        return _from_sixteen(values, {})
+    if values.dtype.kind == "f":
+        return _from_float(values)
+    return _from_int(values)
 
 
 def _rounded(values: NDArray[np.float64]) -> NDArray[np.uint8]:
@@ -100,21 +127,38 @@ def _from_sixteen(values: NDArray[Any], tags: Any) -> NDArray[np.uint8]:
     return ((wide + STEP // 2) // STEP).astype(np.uint8)
 
 
-def _from_int(values: NDArray[Any], *, sixteen: bool) -> NDArray[np.uint8]:
+def _from_int(values: NDArray[Any]) -> NDArray[np.uint8]:
     largest = int(values.max())
-    if sixteen or MAX_8 < largest <= MAX_16:
-        return _rounded(values / STEP)
-    return _rounded(values * (MAX_8 / max(largest, MAX_8)))
+    if MAX_8 < largest <= MAX_16:
+        return _by_parts(values, lambda part: _rounded(part / STEP))
+    scale = MAX_8 / max(largest, MAX_8)
+    return _by_parts(values, lambda part: _rounded(part * scale))
 
 
-def _from_float(values: NDArray[np.float64]) -> NDArray[np.uint8]:
+def _from_float(values: NDArray[Any]) -> NDArray[np.uint8]:
     finite = np.isfinite(values)
     if not finite.any():
         return np.zeros(values.shape, np.uint8)
-    low, high = float(values[finite].min()), float(values[finite].max())
-    values = np.where(finite, values, 0.0)
+    low = float(values.min(where=finite, initial=np.inf))
+    high = float(values.max(where=finite, initial=-np.inf))
+    base = low if low < 0 or high > MAX_16 else 0.0
     if low < 0 or high > MAX_16:
-        stretched = (values - low) * (MAX_8 / (high - low or 1.0))
-        return _rounded(np.where(finite, stretched, 0.0))
-    scale = MAX_8 if high <= 1 else 1 if high <= MAX_8 else 1 / STEP
-    return _rounded(values * scale)
+        scale = MAX_8 / (high - low or 1.0)
+    else:
+        scale = MAX_8 if high <= 1 else 1 if high <= MAX_8 else 1 / STEP
+
+    def convert(part: NDArray[Any]) -> NDArray[np.uint8]:
+        wide = part.astype(np.float64)
+        return _rounded(np.where(np.isfinite(wide), (wide - base) * scale, 0.0))
+
+    return _by_parts(values, convert)
+
+
+def _by_parts(
+    values: NDArray[Any], convert: Callable[[NDArray[Any]], NDArray[np.uint8]]
+) -> NDArray[np.uint8]:
+    """``convert`` of ``values``, plane by plane: double precision is eight times as large."""
+    out = np.empty(values.shape, np.uint8)
+    for place in np.ndindex(values.shape[:-2]):
+        out[place] = convert(values[place])
+    return out

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -22,19 +22,26 @@ from imgtrain.files import write_csv
 
 Ratio = tuple[float, float, float]
 TRAIN, VAL, TEST = range(3)
+WRITTEN = (*PARTS, "unused")
+"""What ``splits.csv`` calls the parts."""
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Positions in the ``Index``, sorted; no position is in two parts."""
+    """Positions in the ``Index``, sorted; no position is in two parts.
+
+    ``unused`` are those that were left out on purpose: beyond a subset, or seen in another part.
+    """
 
     train: Ints
     val: Ints
     test: Ints
+    unused: Ints = field(default_factory=lambda: np.empty(0, np.int64))
 
     def part(self, name: str) -> Ints:
-        """The positions of ``train``, ``val`` or ``test``."""
-        return {"train": self.train, "val": self.val, "test": self.test}[name]
+        """The positions of ``train``, ``val``, ``test`` or ``unused``."""
+        positions: Ints = getattr(self, name)
+        return positions
 
 
 def make_split(index: Index, ratio: Ratio, seed: int) -> tuple[Split, tuple[str, ...]]:
@@ -67,7 +74,7 @@ def make_split(index: Index, ratio: Ratio, seed: int) -> tuple[Split, tuple[str,
     split = Split(*(np.flatnonzero(parts == part) for part in range(3)))
     sentences = [_summary(index, split, seed, wanted if has_parts else None)]
     sentences += _small_classes(index, parts, {VAL, TEST} & {*wanted})
-    return split, (*sentences, *_straddling(index, parts))
+    return split, (*sentences, *straddling(index, parts))
 
 
 def write_splits(path: Path, index: Index, split: Split) -> None:
@@ -77,11 +84,11 @@ def write_splits(path: Path, index: Index, split: Split) -> None:
 
 def _lines(index: Index, split: Split) -> Iterator[tuple[str, str, str, str | None]]:
     parts = np.full(len(index.labels), NO_PART)
-    for number, name in enumerate(PARTS):
+    for number, name in enumerate(WRITTEN):
         parts[split.part(name)] = number
     for i in np.flatnonzero(parts != NO_PART).tolist():
         group = None if index.groups is None else index.group_names[index.groups[i]]
-        yield index.source.path(i), index.classes[index.labels[i]], PARTS[parts[i]], group
+        yield index.source.path(i), index.classes[index.labels[i]], WRITTEN[parts[i]], group
 
 
 def _refuse_ratio(ratio: Ratio) -> None:
@@ -94,7 +101,7 @@ def _refuse_ratio(ratio: Ratio) -> None:
 
 def _draw(index: Index, pool: Ints, shares: NDArray[np.float64], seed: int) -> Ints:
     """For every picture of ``pool`` a position in ``shares``; 0 is train."""
-    chance = _chances(index, pool, seed)
+    chance = chances(index, pool, str(seed))
     labels = index.labels[pool]
     if index.groups is not None:
         return draw_groups(labels, index.groups[pool], chance, shares)
@@ -125,7 +132,8 @@ def _numbers(size: int, shares: NDArray[np.float64], owed: NDArray[np.float64]) 
     return numbers
 
 
-def _chances(index: Index, pool: Ints, seed: int) -> NDArray[np.uint64]:
+def chances(index: Index, pool: Ints, seed: str) -> NDArray[np.uint64]:
+    """A random number for every picture of ``pool``, a hash of ``seed`` and its path."""
     salt = f"{seed}\0".encode()
     path = index.source.path
     return np.fromiter(
@@ -164,8 +172,13 @@ def _small_classes(index: Index, parts: Ints, drawn: set[int]) -> list[str]:
     return sentences
 
 
-def _straddling(index: Index, parts: Ints) -> list[str]:
-    """A warning where the data's own parts share a group."""
+def straddling(index: Index, parts: Ints) -> list[str]:
+    """A warning where the data's own parts share a group.
+
+    Args:
+        index: The pictures.
+        parts: Shape (N,), each one's part.
+    """
     if index.groups is None:
         return []
     pairs = np.unique(np.stack([index.groups, parts], axis=1), axis=0)

@@ -12,10 +12,11 @@ from imgtrain.data.listing import Files, Names, count, shown, some
 from imgtrain.errors import DataError
 
 PICTURES = frozenset(
-    b"apng avif bmp dib gif ico j2c j2k jfif jp2 jpe jpeg jpf jpg jpx mpo pbm pcx pfm pgm png pnm"
-    b" ppm qoi ras sgi tga tif tiff webp".split()
+    b"apng avif bmp dib gif ico j2c j2k jfif jp2 jpe jpeg jpf jpg jpx mpo npy pbm pcx pfm pgm png"
+    b" pnm ppm qoi ras sgi tga tif tiff webp".split()
 )
 LITTER = frozenset({b"__macosx", b"thumbs.db", b"desktop.ini", b"@eadir", b"lost+found"})
+RECORD = b"dataset.json"  # what a fetched set says about itself
 SHOWN = 4  # one more than a sentence names, so that it knows to end in "..."
 LEFT_OUT = {
     "hidden": ("hidden file or folder", "hidden files and folders", "left out"),
@@ -45,6 +46,11 @@ LEFT_OUT = {
 def is_picture(name: bytes) -> bool:
     """Whether the name ends like one of a picture."""
     return name.rpartition(b".")[2].lower() in PICTURES
+
+
+def last_change(about: os.stat_result) -> int:
+    """When a file was last changed, or put in the place of another, in nanoseconds."""
+    return max(about.st_mtime_ns, about.st_ctime_ns)
 
 
 def is_hidden(name: bytes) -> bool:
@@ -107,7 +113,7 @@ class Walk:
                 continue
             names.append(name)
             sizes.append(stat.st_size)
-            times.append(stat.st_mtime_ns)
+            times.append(last_change(stat))
         for i in self._order(names):
             self._names.append(names[i])
             self._sizes.append(sizes[i])
@@ -163,7 +169,7 @@ class Walk:
                 for entry in entries:
                     if is_hidden(entry.name):
                         self.leave_out("hidden", entry.name)
-                    else:
+                    elif entry.name != RECORD:
                         yield entry
         except OSError as error:
             raise DataError(
