@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -14,13 +15,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from imgtrain.data.decode import BadImage
+from imgtrain.data.decode import BadImage, check_bytes
 from imgtrain.data.listing import Source
 from imgtrain.errors import DataError
-from imgtrain.loading.cache import Store
+from imgtrain.loading.arenas import share_arenas
+from imgtrain.loading.mix import Mix
 from imgtrain.loading.preprocess import Pixels, Preprocess
 from imgtrain.loading.samplewise import View
 from imgtrain.loading.sampling import DRAWS, Share, draws
+from imgtrain.loading.stores import KnowsContent, Shape, Stacks, Store
+from imgtrain.loading.together import SeesTogether
 
 AHEAD = 3
 """Batches being filled while one is in use."""
@@ -36,6 +40,8 @@ class Batch:
         mask: Shape (B,), bool; False rows count nowhere.
         count: How many rows count.
         pictures: Shape (B,), positions in the index.
+        mix: How the pictures are to be mixed; then ``pixels`` and ``targets`` have one more row in
+            front, the partner of the first.
     """
 
     pixels: Tensor
@@ -43,6 +49,7 @@ class Batch:
     mask: Tensor
     count: int
     pictures: NDArray[np.int64]
+    mix: Mix | None = None
 
 
 class Pictures:
@@ -59,6 +66,8 @@ class Pictures:
         self, source: Source, preprocess: Preprocess, store: Store, *, on_bad: str
     ) -> None:
         self.source, self.preprocess, self.store = source, preprocess, store
+        self._by_content = store if isinstance(store, KnowsContent) else None
+        self._stacks = store if isinstance(store, Stacks) else None
         self.on_bad = on_bad
         self.bad: dict[int, str] = {}
 
@@ -74,13 +83,30 @@ class Pictures:
         if pixels is not None:
             return pixels
         try:
-            pixels = self.preprocess.decoded(self.source.read(i))
+            check_bytes(self.source.stamp(i)[0], self.preprocess.max_pixels)
+            data = self.source.read(i)
+            if self._by_content is not None:
+                pixels = self._by_content.find(i, data)
+            if pixels is not None:
+                return pixels
+            pixels = self.preprocess.decoded(data)
         except (BadImage, OSError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
             self._refuse(i, reason or str(error))
             return None
         self.store.put(i, pixels)
         return pixels
+
+    def shape(self, rows: NDArray[np.int64]) -> Shape | None:
+        """The shape of all these, where ``stack`` can hand them out: stored, good and alike."""
+        if self._stacks is None or (self.bad and not self.bad.keys().isdisjoint(rows.tolist())):
+            return None
+        return self._stacks.shape(rows)
+
+    def stack(self, rows: NDArray[np.int64]) -> Pixels:
+        """Stored form of pictures that have a ``shape``, (B, H, W, C)."""
+        assert self._stacks is not None
+        return self._stacks.stack(rows)
 
     def _refuse(self, i: int, reason: str) -> None:
         if self.on_bad == "error":
@@ -102,7 +128,7 @@ class _Slot:
 
 
 class Loader:
-    """Makes batches of one fixed shape.
+    """Makes batches, all of one shape where their shares do not say otherwise.
 
     Args:
         pictures: Where pictures come from.
@@ -121,8 +147,9 @@ class Loader:
     ) -> None:
         self.pictures, self.labels, self.device = pictures, labels, device
         self._threads = threads
+        share_arenas()
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="loader")
-        self._slots: dict[int, deque[_Slot]] = {}
+        self._slots: dict[tuple[int, int], deque[_Slot]] = {}
         self._lock = threading.Lock()
 
     def close(self) -> None:
@@ -131,7 +158,7 @@ class Loader:
 
     def batches(
         self, shares: Iterable[Share], view: View, *, seed: int = 0, epoch: int = 0
-    ) -> Iterator[Batch]:
+    ) -> Generator[Batch]:
         """The batches of ``shares``, in order; each stays valid until the next is asked for."""
         waiting: deque[tuple[Share, _Slot, list[Future[None]]]] = deque()
         source = iter(shares)
@@ -156,19 +183,32 @@ class Loader:
     ) -> tuple[Share, _Slot, list[Future[None]]]:
         """Let the threads fill a batch, a run of rows each."""
         size = len(share.pictures)
-        slot = self._take_slot(size)
+        side, view = share.seen or (self.pictures.preprocess.size, view)
+        slot = self._take_slot(size, side)
         slot.good, slot.broken = share.counts.copy(), np.zeros(size, np.bool_)
-        numbers = (
-            np.zeros((size, DRAWS))
-            if share.positions is None
-            else draws(share.positions, seed=seed, epoch=epoch)
-        )
+        table = partial(_numbers, share, seed, epoch)
+        shape = self.pictures.shape(share.pictures) if isinstance(view, SeesTogether) else None
+        if shape is not None and isinstance(view, SeesTogether) and view.takes(shape):
+            return share, slot, [self._pool.submit(self._fill_at_once, share, slot, view, table)]
+        numbers = table()
         cuts = np.linspace(0, size, min(self._threads, size) + 1).astype(int)
         futures = [
             self._pool.submit(self._fill, share, slot, view, numbers, range(a, b))
             for a, b in pairwise(cuts.tolist())
         ]
         return share, slot, futures
+
+    def _fill_at_once(
+        self,
+        share: Share,
+        slot: _Slot,
+        view: SeesTogether,
+        table: Callable[[], NDArray[np.float64]],
+    ) -> None:
+        """All rows, from a store that has all of them, all of one shape."""
+        if slot.busy is not None:
+            slot.busy.synchronize()  # the copy to the device must have left this memory
+        slot.pixels.numpy()[:] = view.many(self.pictures.stack(share.pictures), table())
 
     def _fill(
         self,
@@ -194,8 +234,9 @@ class Loader:
         try:
             for future in futures:
                 future.result()
-            _complete(slot)
-            targets = torch.from_numpy(self.labels[share.pictures])
+            shown = _complete(slot, share.pictures, is_mixed=share.mix is not None)
+            targets = torch.from_numpy(self.labels[shown])
+            mine = slice(int(share.mix is not None), None)
             pixels = slot.pixels.to(self.device, non_blocking=True)
             if self.device.type == "cuda":
                 slot.busy = torch.cuda.Event()  # type: ignore[no-untyped-call]  # torch leaves it untyped
@@ -203,35 +244,52 @@ class Loader:
             yield Batch(
                 pixels=pixels,
                 targets=targets.to(self.device, non_blocking=True),
-                mask=torch.from_numpy(slot.good).to(self.device, non_blocking=True),
+                mask=torch.from_numpy(slot.good[mine]).to(self.device, non_blocking=True),
                 count=int(slot.good.sum()),
-                pictures=share.pictures,
+                pictures=share.pictures[mine],
+                mix=share.mix,
             )
         finally:
             self._give_back(slot)
 
-    def _take_slot(self, size: int) -> _Slot:
+    def _take_slot(self, size: int, side: int) -> _Slot:
         with self._lock:
-            free = self._slots.setdefault(size, deque())
+            free = self._slots.setdefault((size, side), deque())
             if free:
                 return free.popleft()
-        p = self.pictures.preprocess
         pinned = self.device.type == "cuda"
-        shape = (size, p.size, p.size, p.channels)
+        shape = (size, side, side, self.pictures.preprocess.channels)
         return _Slot(torch.empty(shape, dtype=torch.uint8, pin_memory=pinned))
 
     def _give_back(self, slot: _Slot) -> None:
         with self._lock:
-            self._slots[len(slot.pixels)].append(slot)
+            self._slots[slot.pixels.shape[0], slot.pixels.shape[1]].append(slot)
 
 
-def _complete(slot: _Slot) -> None:
-    """Fill the rows of unreadable pictures with others of the batch, for batch norm's sake.
+def _numbers(share: Share, seed: int, epoch: int) -> NDArray[np.float64]:
+    """The rows' random numbers, (B, DRAWS)."""
+    if share.positions is None:
+        return np.zeros((len(share.pictures), DRAWS))
+    return draws(share.positions, seed=seed, epoch=epoch)
 
-    They stay masked: they count nowhere, but black rows would shift the means of the rest.
+
+def _complete(slot: _Slot, pictures: NDArray[np.int64], *, is_mixed: bool) -> NDArray[np.int64]:
+    """Fill the rows of unreadable pictures with others of the batch; returns what each row shows.
+
+    They stay masked: they count nowhere, but black rows would shift the means of batch norm. In a
+    batch that is mixed, such a row shows what the next one shows: that picture is then mixed with
+    itself, however the batch is cut.
     """
+    if not slot.broken.any():
+        return pictures
+    shown = pictures.copy()
     good = np.flatnonzero(slot.good)
     bad = np.flatnonzero(~slot.good & slot.broken)
+    pixels = slot.pixels.numpy()
     if len(good) and len(bad):
-        pixels = slot.pixels.numpy()
-        pixels[bad] = pixels[good[np.arange(len(bad)) % len(good)]]
+        taken = good[np.arange(len(bad)) % len(good)]
+        pixels[bad], shown[bad] = pixels[taken], pictures[taken]
+    for row in bad[::-1].tolist() if is_mixed else ():
+        if row + 1 < len(shown):
+            pixels[row], shown[row] = pixels[row + 1], shown[row + 1]
+    return shown

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal, cast
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -15,6 +15,9 @@ from imgtrain.data.decode import decode, parse_background
 Pixels = NDArray[np.uint8]
 
 cv2.setNumThreads(1)  # the loader's own threads share the cores
+
+_CV_CHANNELS = 4
+"""OpenCV averages no more at once."""
 
 PHOTO_MARGIN = 8 / 7
 """Photos are shrunk to this times the model's side before the centre is cut out (256 for 224)."""
@@ -33,8 +36,13 @@ def resized(pixels: Pixels, height: int, width: int) -> Pixels:
         return pixels
     shrinks = height * width < pixels.shape[0] * pixels.shape[1]
     how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    channels = pixels.shape[2]
+    if channels > _CV_CHANNELS:
+        fours = np.array_split(pixels, range(_CV_CHANNELS, channels, _CV_CHANNELS), axis=2)
+        parts = [resized(np.ascontiguousarray(four), height, width) for four in fours]
+        return np.concatenate(parts, axis=2)
     out = cv2.resize(pixels, (width, height), interpolation=how)
-    return cast("Pixels", out.reshape(height, width, pixels.shape[2]))
+    return cast("Pixels", out.reshape(height, width, channels))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +52,7 @@ class Preprocess:
     Args:
         size: Side of the square that the model sees, in pixels.
         side: Shorter side to which pictures are shrunk (never enlarged) when they are stored.
-        channels: 1 or 3.
+        channels: 1 for grey, 3 for colour, else planes.
         background: Red, green, blue under transparent pixels.
         max_pixels: Larger pictures count as bad.
         mean: Per channel, in [0, 1].
@@ -53,7 +61,7 @@ class Preprocess:
 
     size: int
     side: int
-    channels: Literal[1, 3]
+    channels: int
     background: tuple[int, int, int]
     max_pixels: int
     mean: tuple[float, ...]
@@ -65,7 +73,7 @@ class Preprocess:
         *,
         size: int,
         natural: bool,
-        channels: Literal[1, 3],
+        channels: int,
         background: str,
         max_pixels: int,
         mean: tuple[float, ...],
@@ -81,6 +89,11 @@ class Preprocess:
             mean=mean,
             std=std,
         )
+
+    def at(self, size: int) -> Preprocess:
+        """The same field of view in a square of another size, from the same stored pictures."""
+        margin = 1 if self.side == self.size else PHOTO_MARGIN
+        return replace(self, size=size, side=round(size * margin))
 
     def decoded(self, data: bytes) -> Pixels:
         """What is stored of a file: (H, W, C), the shorter side at most ``side``.
@@ -99,7 +112,7 @@ class Preprocess:
     def centre(self, pixels: Pixels) -> Pixels:
         """The view for scoring: (size, size, C) from the middle of a stored picture."""
         shorter = min(pixels.shape[:2])
-        if shorter < self.side:  # cut first: a long thin picture would grow without bound
+        if shorter != self.side:  # cut first: a long thin picture would grow without bound
             pixels = _middle(pixels, math.ceil(self.size * shorter / self.side) + 2)
             height, width = (
                 max(self.size, round(n * self.side / shorter)) for n in pixels.shape[:2]

@@ -6,13 +6,16 @@ nothing. The generator is Philox (Salmon et al. 2011), which can jump to any pos
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from imgtrain.engine.schedule import Batches
+from imgtrain.loading.mix import Mix
+from imgtrain.loading.samplewise import View
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -23,15 +26,22 @@ DRAWS = 8
 _ORDER, _AUGMENT = 1, 2
 
 
+@lru_cache(maxsize=16)
+def _key(seed: int, epoch: int, purpose: int) -> NDArray[np.uint64]:
+    """Derived once an epoch, not for every batch."""
+    words = np.random.SeedSequence([seed, epoch, purpose]).generate_state(2, np.uint64)
+    key = words.astype(np.uint64, copy=False)
+    key.flags.writeable = False
+    return key
+
+
 def _generator(seed: int, epoch: int, purpose: int) -> np.random.Philox:
-    key = np.random.SeedSequence([seed, epoch, purpose]).generate_state(2, np.uint64)
-    return np.random.Philox(key=key)
+    return np.random.Philox(key=_key(seed, epoch, purpose))
 
 
-def epoch_order(train: Ints, *, seed: int, epoch: int) -> Ints:
-    """The training positions in the order of this epoch."""
-    generator = np.random.Generator(_generator(seed, epoch, _ORDER))
-    return train[generator.permutation(len(train))]
+def order_generator(seed: int, epoch: int) -> np.random.Generator:
+    """What the order of an epoch is drawn with."""
+    return np.random.Generator(_generator(seed, epoch, _ORDER))
 
 
 def draws(positions: Ints, *, seed: int, epoch: int) -> Floats:
@@ -61,45 +71,67 @@ class Share:
         pictures: Shape (B,), positions in the index.
         positions: Shape (B,), places in the epoch's order; None when scoring.
         counts: Shape (B,), bool; False rows fill the batch and count nowhere.
+        mix: How the pictures are mixed, each with the one before it; then there is one more row in
+            front, the partner of the first, which does not count.
+        seen: Side of the pictures in pixels, and their view, where these are not the usual ones.
     """
 
     pictures: Ints
     positions: Ints | None
     counts: NDArray[np.bool_]
+    mix: Mix | None = None
+    seen: tuple[int, View] | None = None
 
 
 def training_shares(
-    order: Ints, batches: Batches, *, steps: int, first_step: int, rank: int
+    order: Ints,
+    batches: Batches,
+    *,
+    steps: int,
+    first_step: int,
+    rank: int,
+    mix_at: Callable[[int], Mix | None] = lambda _: None,
+    seen_at: Callable[[int], tuple[int, View] | None] = lambda _: None,
 ) -> Iterator[list[Share]]:
     """For each step from ``first_step`` on, this process's micro-batches.
 
     Every process takes its slice of the same effective batch. A batch that the last pictures of an
     epoch do not fill is completed by repeating them, masked, so that shapes never change.
+    ``mix_at`` tells how the batch of a step is mixed, ``seen_at`` in which size it is seen.
     """
     size = batches.effective
     mine = size // batches.world_size
+    every = np.arange(size)
     for step in range(first_step, steps):
         rows = order[step * size : (step + 1) * size]
-        places = np.arange(size) % len(rows)
-        counts = np.arange(size) < len(rows)
-        local = slice(rank * mine, (rank + 1) * mine)
-        pictures, positions = rows[places][local], (step * size + places)[local]
-        yield [
-            Share(pictures[cut], positions[cut], counts[local][cut])
-            for cut in (
-                slice(i * batches.micro, (i + 1) * batches.micro)
-                for i in range(batches.accumulation)
-            )
-        ]
+        places, counts = every % len(rows), every < len(rows)
+        mix, seen = mix_at(step), seen_at(step)
+        shares = []
+        for first, last in batches.cuts():
+            start = rank * mine + first
+            cut = np.arange(start - (mix is not None), rank * mine + last)
+            if start == 0:
+                cut[0] = cut[0] if mix is None else len(rows) - 1
+            picked, counted = places[cut], counts[cut]
+            if mix is not None:
+                counted[0] = False
+            shares.append(Share(rows[picked], step * size + picked, counted, mix, seen))
+        yield shares
 
 
-def scoring_shares(part: Ints, size: int, *, rank: int, world_size: int) -> Iterator[Share]:
+def scoring_shares(
+    part: Ints, size: int, *, rank: int, world_size: int, even: bool = False
+) -> Iterator[Share]:
     """This process's batches of a part, dealt in contiguous runs: nothing twice, nothing padded.
 
-    The pictures of a batch are the same whatever ``world_size``, so results are too.
+    The pictures of a batch are the same whatever ``world_size``, so results are too. Where all
+    processes need equally many (``even``), some end with a batch that does not count.
     """
     total = -(-len(part) // size)
     first, last = (total * r // world_size for r in (rank, rank + 1))
     for batch in range(first, last):
         rows = part[batch * size : (batch + 1) * size]
         yield Share(rows, None, np.ones(len(rows), np.bool_))
+    most = max(total * (r + 1) // world_size - total * r // world_size for r in range(world_size))
+    for _ in range(most - (last - first) if even else 0):
+        yield Share(part[:size], None, np.zeros(len(part[:size]), np.bool_))

@@ -4,13 +4,17 @@ import numpy as np
 import pytest
 
 from imgtrain.engine.schedule import Batches
+from imgtrain.loading.orders import Order
 from imgtrain.loading.sampling import (
     DRAWS,
     draws,
-    epoch_order,
     scoring_shares,
     training_shares,
 )
+
+
+def _order(train, *, seed, epoch):
+    return Order(train, np.zeros(len(train), np.int64)).epoch(epoch, seed=seed)
 
 
 def _cut(micro, accumulation, world_size):
@@ -20,12 +24,12 @@ def _cut(micro, accumulation, world_size):
 def test_an_epoch_shows_every_picture_once_and_no_two_epochs_alike():
     """A permutation, another one each epoch and seed, the same one each time."""
     train = np.arange(100, 200)
-    first = epoch_order(train, seed=0, epoch=1)
+    first = _order(train, seed=0, epoch=1)
 
     assert sorted(first) == list(train)
-    assert (first == epoch_order(train, seed=0, epoch=1)).all()
-    assert (first != epoch_order(train, seed=0, epoch=2)).any()
-    assert (first != epoch_order(train, seed=1, epoch=1)).any()
+    assert (first == _order(train, seed=0, epoch=1)).all()
+    assert (first != _order(train, seed=0, epoch=2)).any()
+    assert (first != _order(train, seed=1, epoch=1)).any()
 
 
 @pytest.mark.parametrize("rows", [range(5), range(17, 40), [3, 90, 4], [0]])
@@ -44,7 +48,7 @@ def test_random_numbers_depend_on_the_position_alone(rows):
 @pytest.mark.parametrize("cut", [(8, 1, 1), (4, 2, 1), (4, 1, 2), (2, 2, 2), (1, 4, 2)])
 def test_every_cut_of_a_batch_holds_the_same_pictures(cut):
     """Processes and micro-batches only cut the effective batch; positions go along."""
-    order = epoch_order(np.arange(45), seed=0, epoch=1)
+    order = _order(np.arange(45), seed=0, epoch=1)
     batches = _cut(*cut)
     per_rank = [
         list(training_shares(order, batches, steps=6, first_step=0, rank=rank))
