@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import pickle
 import shutil
-import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from imgtrain import console
+from imgtrain.engine.sharding import load_optimizer, load_weights, whole
 from imgtrain.engine.state import Progress, TrainState
+from imgtrain.engine.syncbn import fewest_at_once
 from imgtrain.errors import DiskError, RunError
 from imgtrain.files import replacing, sync_folder, write_bytes
 
@@ -60,15 +60,21 @@ def load_tensors(path: Path) -> dict[str, Any]:
         RunError: If it is broken or not ours.
     """
     try:
-        value = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, zipfile.BadZipFile) as error:
-        if isinstance(error, FileNotFoundError):
-            raise
+        value: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except (FileNotFoundError, MemoryError):
+        raise
+    except Exception as error:  # bytes that are no pickle make its reader raise anything
         reason = (str(error).splitlines() or [""])[0]
         raise RunError(f"{path} is broken or no checkpoint ({reason[:120]})") from error
-    if not isinstance(value, dict) or value.get("format", 0) > FORMAT:
+    found: dict[str, Any] = value if isinstance(value, dict) else {"format": None}
+    format_ = found.get("format", 0)
+    if not isinstance(format_, int) or format_ > FORMAT:
         raise RunError(f"{path} is no checkpoint of this version of imgtrain")
-    return value
+    return found
+
+
+SLOTS = {"sgd": 1, "lion": 1, "adam": 2, "adamw": 2, "lamb": 2, "muon": 2}
+"""Tensors the size of the weights that an optimizer keeps, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +113,9 @@ class Checkpoints:
             DiskError: If the disk has less room than the checkpoints will take.
         """
         weights = sum(t.numel() * t.element_size() for t in state.model.state_dict().values())
-        slots = {"adamw": 2, "sgd": 1}[type(state.optimizer).__name__.lower()]
-        full = weights * (1 + slots)
+        slots = SLOTS[type(state.optimizer).__name__.lower()]
+        more = (state.ema is not None) + 2 * (state.average is not None)
+        full = weights * (1 + slots + more)
         numbered = min(self.keep, state.plan.epochs // self.every) if self.every else 0
         needed = full * (3 + numbered) + weights * 3
         here = sum(f.stat().st_size for f in self.folder.glob("*.pt"))
@@ -121,32 +128,32 @@ class Checkpoints:
             )
 
     def save_last(self, state: TrainState, *, epoch: int | None = None) -> None:
-        """Write the state; the one before becomes the reserve.
+        """Write the state, all processes together; the one before becomes the reserve.
 
         When ``epoch`` has just ended and it is its turn, the same file stays under its number, too.
         """
         draft = self.folder / "next.pt"
-        save_tensors(draft, _contents(state))
+        contents = _contents(state)
+        if not state.world.is_first:
+            return
+        save_tensors(draft, contents)
         if epoch is not None and self.every and epoch % self.every == 0:
             self._keep(draft, epoch)
         if self.last.exists():
-            self.last.replace(self.reserve)
+            _name_also(self.last, self.reserve)  # at no moment is there no last.pt
         draft.replace(self.last)
         sync_folder(self.folder)
 
     def save_best(self, state: TrainState) -> None:
-        """Write the weights alone."""
-        value = {"format": FORMAT, "epoch": state.progress.epoch, "model": _weights(state)}
-        save_tensors(self.best, value)
+        """Write the weights alone, all processes together."""
+        epoch = state.progress.best_epoch
+        value = {"format": FORMAT, "epoch": epoch, "model": _weights(state.scored)}
+        if state.world.is_first:
+            save_tensors(self.best, value)
 
     def _keep(self, draft: Path, epoch: int) -> None:
         """A second name for the file, and only the newest few such names."""
-        name = self.folder / f"epoch_{epoch:03d}.pt"
-        name.unlink(missing_ok=True)
-        try:
-            name.hardlink_to(draft)
-        except OSError:  # a file system without hard links
-            write_bytes(name, draft.read_bytes())
+        _name_also(draft, self.folder / f"epoch_{epoch:03d}.pt")
         for old in self._numbered()[: -self.keep]:
             old.unlink(missing_ok=True)
 
@@ -161,9 +168,17 @@ class Checkpoints:
     def restore(self, state: TrainState) -> Path:
         """Go on from the newest state that can be read; return which.
 
+        All processes go on from what the first one read.
+
         Raises:
             RunError: If none can.
         """
+        value, path = state.world.from_first(self._read)
+        _apply(state, value, path)
+        return path
+
+    def _read(self) -> tuple[dict[str, Any], Path]:
+        """The newest state that can be read."""
         problems = []
         for path in (
             self.last,
@@ -178,8 +193,7 @@ class Checkpoints:
                 console.warn(f"{error.message}; trying the one before")
                 problems.append(path.name)
                 continue
-            _apply(state, value, path)
-            return path
+            return value, path
         found = ", ".join(problems) or "none is there"
         raise RunError(
             f"no checkpoint in {self.folder} can be read ({found})",
@@ -187,15 +201,30 @@ class Checkpoints:
         )
 
 
-def _weights(state: TrainState) -> dict[str, Tensor]:
-    return {name: tensor.detach() for name, tensor in state.model.state_dict().items()}
+def _name_also(file: Path, name: Path) -> None:
+    """A second name for ``file``, in place of what had it; a copy where there are no hard links."""
+    link = name.with_name(f".{name.name}.tmp")
+    link.unlink(missing_ok=True)
+    try:
+        link.hardlink_to(file)
+    except OSError:
+        write_bytes(name, file.read_bytes())
+        return
+    link.replace(name)
+
+
+def _weights(model: nn.Module) -> dict[str, Tensor]:
+    return whole({name: tensor.detach() for name, tensor in model.state_dict().items()})
 
 
 def _contents(state: TrainState) -> dict[str, Any]:
     return {
         "format": FORMAT,
-        "model": _weights(state),
-        "optimizer": state.optimizer.state_dict(),
+        "model": _weights(state.model),
+        "ema": None if state.ema is None else state.ema.state(),
+        "average": None if state.average is None else state.average.state(),
+        "optimizer": whole(state.optimizer.state_dict()),
+        "scale": state.scale.state(),
         "tally": state.tally.state(),
         "progress": state.progress.to_dict(),
         "batch": state.batches.effective,
@@ -209,11 +238,18 @@ def _apply(state: TrainState, value: dict[str, Any], path: Path) -> None:
             raise RunError(
                 f"{path} was trained with an effective batch of {value['batch']}, "
                 f"this one is {state.batches.effective}",
-                "use the same batch, accumulation and number of processes, or --fresh",
+                "use the same batch and accumulation, or --fresh",
             )
-        state.model.load_state_dict(value["model"])
-        state.optimizer.load_state_dict(value["optimizer"])
+        load_weights(state.model, value["model"])
+        load_optimizer(state.optimizer, value["optimizer"])
+        state.scale.load(value.get("scale", {}))
+        if state.ema is not None:
+            state.ema.load(value["ema"])
         state.progress = Progress.from_dict(value["progress"])
+        if state.average is not None:
+            state.average.load(value["average"], done=state.progress.epoch - 1)
+        most = max(1, state.batches.micro // fewest_at_once(state.model))  # others cut otherwise
+        state.batches = replace(state.batches, pieces=min(state.progress.pieces, most))
         state.loader.pictures.bad.update({int(i): why for i, why in value["bad"].items()})
         if state.world.is_first:
             state.tally.load(value["tally"])

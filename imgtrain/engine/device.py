@@ -6,15 +6,23 @@ import contextlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
 from imgtrain.errors import SettingsError
 from imgtrain.settings.schema import HardwareSettings
 
+Precision = Literal["fp32", "tf32", "bf16", "fp16"]
+
 TINY = 16
 """Below this many pixels the casts of bf16 cost more than they save (measured on resnet18)."""
+
+
+_NARROW = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+_TENSOR_CORES, _AMPERE = (7, 0), (8, 0)
+"""Compute capabilities from which GPUs multiply fp16, and TF32 and bf16, in tensor cores."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,10 +30,11 @@ class ComputePlan:
     """Device, arithmetic, memory layout, threads: all that changes speed and rounding."""
 
     device: str
-    precision: str
+    precision: Precision
     channels_last: bool
     threads: int
     fused: bool
+    compiled: bool = False
 
     @property
     def torch_device(self) -> torch.device:
@@ -34,15 +43,17 @@ class ComputePlan:
 
     def autocast(self) -> contextlib.AbstractContextManager[object]:
         """The arithmetic of forward passes."""
-        if self.precision == "fp32":
+        narrow = _NARROW.get(self.precision)
+        if narrow is None:
             return contextlib.nullcontext()
-        return torch.autocast(self.torch_device.type, torch.bfloat16)
+        return torch.autocast(self.torch_device.type, narrow)
 
     def __str__(self) -> str:
         """One line for people."""
         layout = "channels-last" if self.channels_last else "channels-first"
         threads = f", {self.threads} threads" if self.device == "cpu" else ""
-        return f"{self.device}, {self.precision}, {layout}{threads}"
+        compiled = ", compiled" if self.compiled else ""
+        return f"{self.device}, {self.precision}, {layout}{compiled}{threads}"
 
 
 def usable_cores() -> int:
@@ -89,7 +100,7 @@ def choose_device(
             raise SettingsError(
                 f"--gpus {','.join(map(str, hardware.gpus))} names {len(hardware.gpus)} GPUs for "
                 f"{local_size} process{'es' if local_size > 1 else ''}; each process takes one",
-                f"torchrun --nproc-per-node {len(hardware.gpus)} -m imgtrain train ...",
+                f"imgtrain train --gpus {','.join(map(str, hardware.gpus))} starts them itself",
             )
         return torch.device("cuda", hardware.gpus[local_rank])
     if hardware.device == "cuda" and count == 0:
@@ -119,6 +130,46 @@ def _gpus_in_words(count: int) -> str:
     )
 
 
+def choose_precision(
+    hardware: HardwareSettings, device: torch.device, *, image_size: int
+) -> Precision:
+    """The arithmetic of training on ``device``: what was named, else the best there is.
+
+    Raises:
+        SettingsError: If the device does not have what was asked for.
+    """
+    named = hardware.precision
+    if named == "tf32" and not _has_cores(device, _AMPERE):
+        raise SettingsError(
+            f"--precision tf32: {device.type} has no TF32 here, NVIDIA's GPUs from Ampere on do",
+            "use --precision fp32, or auto",
+        )
+    if named != "auto":
+        return named
+    fast = has_fast_bf16(device)
+    if hardware.amp:
+        return "bf16" if fast else _mixed_without_bf16(device)
+    if hardware.amp is False:
+        return "fp32"
+    return "bf16" if fast and image_size >= TINY else "fp32"
+
+
+def _mixed_without_bf16(device: torch.device) -> Precision:
+    if _has_cores(device, _TENSOR_CORES):
+        return "fp16"
+    raise SettingsError(
+        f"--amp: {device.type} has no bf16 here, mixed precision would be slower",
+        "leave out --amp",
+    )
+
+
+def _has_cores(device: torch.device, least: tuple[int, int]) -> bool:
+    """Whether it is an NVIDIA GPU of at least that compute capability."""
+    if device.type != "cuda" or torch.version.hip is not None:
+        return False
+    return torch.cuda.get_device_capability(device) >= least
+
+
 def plan_compute(
     hardware: HardwareSettings, *, image_size: int, local_rank: int = 0, local_size: int = 1
 ) -> ComputePlan:
@@ -128,27 +179,33 @@ def plan_compute(
         SettingsError: If a device or precision was asked for that is not there.
     """
     device = choose_device(hardware, local_rank=local_rank, local_size=local_size)
-    fast = has_fast_bf16(device)
-    precision = hardware.precision
-    if hardware.amp:
-        if not fast:
-            raise SettingsError(
-                f"--amp: {device.type} has no bf16 here, mixed precision would be slower",
-                "leave out --amp",
-            )
-        precision = "bf16"
-    elif hardware.amp is False:
-        precision = "fp32"
-    if precision == "auto":
-        precision = "bf16" if fast and image_size >= TINY else "fp32"
+    precision = choose_precision(hardware, device, image_size=image_size)
+    if precision == "fp16" and hardware.fsdp:
+        raise SettingsError(
+            "--fsdp does not scale losses, as fp16 needs (--amp: this GPU has no bf16)",
+            "add --precision fp32",
+        )
     threads = hardware.threads
     return ComputePlan(
         device=str(device),
         precision=precision,
-        channels_last=hardware.channels_last is not False,
-        threads=max(1, usable_cores() // local_size) if threads == "auto" else threads,
+        channels_last=hardware.channels_last is not False and not hardware.fsdp,  # FSDP2 cannot
+        threads=_own_threads(local_size) if threads == "auto" else threads,
         fused=device.type in {"cpu", "cuda"},
     )
+
+
+def _own_threads(local_size: int) -> int:
+    """A process's share of the cores, no more than ``OMP_NUM_THREADS`` where the user set it.
+
+    torchrun sets it to 1 unasked, whatever the machine: that says nothing.
+    """
+    share = max(1, usable_cores() // local_size)
+    told = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    by_torchrun = "TORCHELASTIC_RUN_ID" in os.environ and "_IMGTRAIN_LAUNCHED" not in os.environ
+    if not told.isdecimal() or int(told) < 1 or by_torchrun:
+        return share
+    return min(share, int(told))
 
 
 def apply(compute: ComputePlan) -> None:
@@ -159,9 +216,10 @@ def apply(compute: ComputePlan) -> None:
     """
     torch.set_num_threads(compute.threads)
     backends: Any = torch.backends  # its stubs lack these names
-    backends.cudnn.conv.fp32_precision = "ieee"
-    backends.cudnn.rnn.fp32_precision = "ieee"
-    backends.cuda.matmul.fp32_precision = "ieee"
+    exactness = "tf32" if compute.precision == "tf32" else "ieee"
+    backends.cudnn.conv.fp32_precision = exactness
+    backends.cudnn.rnn.fp32_precision = exactness
+    backends.cuda.matmul.fp32_precision = exactness
     if compute.torch_device.type == "cuda":
         torch.cuda.set_device(compute.torch_device)
 

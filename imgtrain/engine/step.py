@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 
 import torch
 from torch import nn
 
-from imgtrain.engine.loss import cross_entropy
+from imgtrain.engine.recompute import buffers_kept
+from imgtrain.engine.scaling import RunningMeans
 from imgtrain.engine.state import TrainState
 from imgtrain.errors import SettingsError
 from imgtrain.loading.loader import Batch
+from imgtrain.loading.mix import mixed
 
 
 def seed_step(state: TrainState) -> None:
@@ -18,8 +21,15 @@ def seed_step(state: TrainState) -> None:
 
     So no state of any generator needs saving, and a repeated step draws the same.
     """
-    key = (state.seed * 1_000_003 + state.global_step) * 4099 + state.world.rank
-    torch.manual_seed(key % 2**63)
+    key = ((state.seed * 1_000_003 + state.global_step) * 4099 + state.world.rank) % 2**63
+    kind = state.compute.torch_device.type
+    # torch.manual_seed writes down a traceback for each kind of device that was never used
+    if kind in ("cpu", "cuda"):
+        torch.default_generator.manual_seed(key)
+    if kind == "cuda":
+        torch.cuda.manual_seed(key)
+    elif kind != "cpu":
+        torch.manual_seed(key)
 
 
 def train_step(state: TrainState, micro_batches: Iterator[Batch]) -> None:
@@ -30,34 +40,46 @@ def train_step(state: TrainState, micro_batches: Iterator[Batch]) -> None:
     """
     planned = state.pictures_in(state.progress.step)
     seed_step(state)
+    means = RunningMeans(state.model) if state.scale.enabled else None
+    state.moved = False
     state.optimizer.zero_grad(set_to_none=True)
     found = 0
-    for k in range(state.batches.accumulation):
+    for k in range(state.batches.passes):
         batch = next(micro_batches)
         found += batch.count
-        with state.world.unsynced(state.net, last=k == state.batches.accumulation - 1):
-            _add_gradients(state, batch, planned)
+        with state.world.unsynced(state.net, last=k == state.batches.passes - 1):
+            add_gradients(state, batch, planned)
     found = state.world.total(found)
     if found:  # of unreadable pictures alone there is nothing to learn
         if found != planned:
             _scale_gradients(state.model, planned / found)
-        _move(state)
+        _move(state, means)
     state.progress.step += 1
 
 
-def _move(state: TrainState) -> None:
+def _move(state: TrainState, means: RunningMeans | None) -> None:
     """Clip, and let the optimizer step at this step's rate."""
-    if state.clip_norm is not None:
-        nn.utils.clip_grad_norm_(state.model.parameters(), state.clip_norm)
-    lr = state.plan.lr_at(state.global_step)
-    for group in state.optimizer.param_groups:
-        group["lr"] = lr
-    state.optimizer.step()
+    state.scale.unscale()
+    groups = state.optimizer.param_groups
+    if state.clip_norm is not None:  # all that has a gradient; walking the modules takes longer
+        nn.utils.clip_grad_norm_([p for group in groups for p in group["params"]], state.clip_norm)
+    lr = state.lr_at(state.global_step)
+    for group in groups:
+        group["lr"] = lr * group["lr_scale"]
+    skipped = state.scale.step()
+    state.moved = True
+    if skipped is not None and means is not None:
+        state.tally.forgive(skipped)
+        means.restore(skipped)
+    if state.ema is not None:
+        state.ema.update(state.model, skipped)
 
 
-def _add_gradients(state: TrainState, batch: Batch, planned: int) -> None:
+def add_gradients(state: TrainState, batch: Batch, planned: int) -> None:
     """Forward, loss, backward of one micro-batch; its numbers go to the tally."""
-    inputs = state.normalise(batch.pixels)
+    inputs, targets, labels = state.normalise(batch.pixels), batch.targets, batch.targets
+    if batch.mix is not None:
+        inputs, targets, labels = mixed(inputs, targets, batch.mix, classes=state.tally.classes)
     try:
         with state.compute.autocast():
             logits = state.net(inputs)
@@ -68,11 +90,14 @@ def _add_gradients(state: TrainState, batch: Batch, planned: int) -> None:
             "batch normalisation cannot learn from a single picture of this size",
             "raise --batch-size or --image-size",
         ) from error
-    losses = cross_entropy(logits, batch.targets, label_smoothing=state.label_smoothing)
+    losses = state.loss(logits, targets)
+    if state.teacher is not None:
+        losses = state.teacher.blended(losses, logits, batch, state.compute)
     # DistributedDataParallel averages over processes; the loss is a sum over them.
     loss = (losses * batch.mask).sum() * (state.world.size / planned)
-    loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-    state.tally.add(logits.detach(), batch.targets, losses.detach(), batch.mask)
+    with buffers_kept(state.model) if state.recomputes else nullcontext():
+        state.scale.scaled(loss).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    state.tally.add(logits.detach(), labels, losses.detach(), batch.mask)
 
 
 def _scale_gradients(model: nn.Module, factor: float) -> None:

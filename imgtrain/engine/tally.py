@@ -42,6 +42,7 @@ class Tally:
         self.classes = classes
         self.sums = torch.zeros(5, dtype=torch.int64, device=device)
         self.per_class = torch.zeros(3, classes, dtype=torch.int64, device=device)
+        self._forgiven = self.sums[_BROKEN].clone()
 
     def add(self, logits: Tensor, targets: Tensor, losses: Tensor, mask: Tensor) -> None:
         """Count a batch without waiting for the device.
@@ -58,17 +59,26 @@ class Tally:
             whole = torch.where(sane, losses, 0.0) * _UNIT  # exact: a power of two
             predicted = logits.argmax(dim=1)
             right = (predicted == targets).to(torch.int64) * counts
-            self.sums[_COUNT] += counts.sum()
-            self.sums[_LOSS] += (whole.round().to(torch.int64) * counts).sum()
-            self.sums[_TOP1] += right.sum()
-            self.sums[_BROKEN] += (~sane & mask).sum()
+            found = [counts, whole.round().to(torch.int64) * counts, right]  # in the order of sums
             if self.classes > 5:  # noqa: PLR2004  # top-5 of five classes would always be right
                 five = logits.topk(5, dim=1).indices
                 hit = (five == targets[:, None]).any(dim=1).to(torch.int64)
-                self.sums[_TOP5] += (hit * counts).sum()
+                found.append(hit * counts)
+            else:
+                found.append(torch.zeros_like(counts))
+            found.append((~sane & mask).to(torch.int64))
+            self.sums += torch.stack(found).sum(dim=1)
             self.per_class[0].index_add_(0, targets, right)
             self.per_class[1].index_add_(0, predicted, counts)
             self.per_class[2].index_add_(0, targets, counts)
+
+    def forgive(self, skipped: Tensor) -> None:
+        """Broken losses of a step that fp16 left out do not count: ``skipped`` is 1 for such.
+
+        Never waits for the device.
+        """
+        broken = torch.where(skipped > 0, self._forgiven, self.sums[_BROKEN])
+        self.sums[_BROKEN] = self._forgiven = broken
 
     def state(self) -> dict[str, Tensor]:
         """A copy for a checkpoint."""
@@ -78,11 +88,13 @@ class Tally:
         """Go on from a checkpoint's copy."""
         self.sums.copy_(state["sums"])
         self.per_class.copy_(state["per_class"])
+        self._forgiven = self.sums[_BROKEN].clone()
 
     def clear(self) -> None:
         """Start a new epoch."""
         self.sums.zero_()
         self.per_class.zero_()
+        self._forgiven = self.sums[_BROKEN].clone()
 
     def read(self) -> Scores:
         """Divide. Waits for the device."""

@@ -8,15 +8,39 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
-from collections.abc import Iterator
+import signal
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 
-from imgtrain.errors import SettingsError
+from imgtrain.engine.sharding import exchange_gradients, is_shared_out
+from imgtrain.errors import ImgtrainError, OutsideError, SettingsError
+
+T = TypeVar("T")
+_CPU = torch.device("cpu")
+_LOST = ("Connection closed by peer", "Connection reset by peer", "NCCL communicator was aborted")
+"""How gloo and NCCL say that a process is gone."""
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Ctrl-C ends the process at once: torch waits for the others where Python hears nothing.
+
+    Nothing is to be saved yet. One that went on waiting for those that left would stay for minutes.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def local_place() -> tuple[int, int]:
@@ -40,14 +64,19 @@ class World:
 
     def wrap(self, model: nn.Module, device: torch.device) -> nn.Module:
         """The model, its gradients averaged over the processes."""
-        if self.size == 1:
+        if self.size == 1 or is_shared_out(model):
             return model
         ids = [device] if device.type == "cuda" else None
         return nn.parallel.DistributedDataParallel(model, device_ids=ids)
 
     def unsynced(self, model: nn.Module, *, last: bool) -> contextlib.AbstractContextManager[None]:
         """Gradients stay here until the last micro-batch."""
-        if self.size == 1 or last:
+        if self.size == 1:
+            return contextlib.nullcontext()
+        if is_shared_out(model):
+            exchange_gradients(model, now=last)
+            return contextlib.nullcontext()
+        if last:
             return contextlib.nullcontext()
         wrapped = cast("nn.parallel.DistributedDataParallel", model)
         return wrapped.no_sync()
@@ -79,8 +108,27 @@ class World:
         if self.size == 1:
             return [value]
         found: list[Any] = [None] * self.size
-        torch.distributed.all_gather_object(found, value)
+        torch.distributed.all_gather_object(found, value, group=self.hosts)
         return found
+
+    def from_first(self, function: Callable[[], T]) -> T:
+        """What ``function`` gives in the first process, in all of them: others may see no files.
+
+        Raises:
+            ImgtrainError: In all, if it raises one in the first.
+        """
+        if self.size == 1:
+            return function()
+        found: list[Any] = [None, None]
+        if self.is_first:
+            try:
+                found[0] = function()
+            except ImgtrainError as error:
+                found[1] = error
+        torch.distributed.broadcast_object_list(found, src=0, group=self.hosts)
+        if found[1] is not None:
+            raise found[1]
+        return cast("T", found[0])
 
     def same_buffers(self, model: nn.Module) -> None:
         """Give all processes the first one's buffers (running means), before evaluation."""
@@ -92,11 +140,11 @@ class World:
     def wait(self) -> None:
         """Until all are here."""
         if self.size > 1:
-            torch.distributed.barrier()
+            torch.distributed.barrier(group=self.hosts)
 
     @classmethod
     @contextlib.contextmanager
-    def joined(cls, device_type: str = "cpu") -> Iterator[World]:
+    def joined(cls, device: torch.device = _CPU) -> Iterator[World]:
         """Join the processes that a launcher (``torchrun``) started; alone otherwise.
 
         What was wrapped must be out of scope when the block ends: do the work in a function.
@@ -105,17 +153,33 @@ class World:
         if size == 1:
             yield cls()
             return
-        backend = "nccl" if device_type == "cuda" else "gloo"
+        backend = "nccl" if device.type == "cuda" else "gloo"
+        if backend == "nccl":
+            torch.cuda.set_device(device)  # what is sent lies on this process's own GPU
         try:
-            torch.distributed.init_process_group(backend, timeout=timedelta(minutes=30))
+            with _interruptible():
+                torch.distributed.init_process_group(backend, timeout=timedelta(minutes=30))
         except ValueError as error:  # a variable of the launcher's is missing
             raise SettingsError(
                 f"WORLD_SIZE says {size} processes, but they cannot meet: {error}",
                 "start them with torchrun, or unset WORLD_SIZE",
             ) from error
+        except RuntimeError as error:
+            reason = (str(error).splitlines() or [""])[0]
+            raise OutsideError(
+                f"{size} processes cannot meet: {reason}",
+                "are all of them started, and is the first one's port open to the others?",
+            ) from error
         hosts = torch.distributed.new_group(backend="gloo") if backend == "nccl" else None
         try:
             yield cls(rank=torch.distributed.get_rank(), size=size, hosts=hosts)
+        except RuntimeError as error:
+            if not any(words in str(error) for words in _LOST):
+                raise
+            raise OutsideError(
+                "the connection to another process is lost: it died, or its machine",
+                "the same command goes on from the last checkpoint",
+            ) from error
         finally:
             gc.collect()  # a wrapped model in a cycle would outlive its group, and abort at exit
             torch.distributed.destroy_process_group()

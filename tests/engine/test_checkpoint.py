@@ -31,6 +31,25 @@ def test_a_checkpoint_cut_in_half_falls_back_to_the_one_before(tmp_path, capsys)
     assert "last.pt is broken" in capsys.readouterr().err.replace("\n", "")
 
 
+def test_at_no_moment_is_there_no_newest_checkpoint(tmp_path, monkeypatch):
+    """Before and after every renaming, once there is a last.pt there always is one."""
+    kept, seen = checkpoints(tmp_path, every=1), []
+    rename = type(tmp_path).replace
+
+    def watched(path, target):
+        seen.append(kept.last.exists())
+        found = rename(path, target)
+        seen.append(kept.last.exists())
+        return found
+
+    monkeypatch.setattr(type(tmp_path), "replace", watched)
+    list(fit(small_state(), kept))
+    first = seen.index(True)
+
+    assert len(seen) > first + 10
+    assert all(seen[first:])
+
+
 def test_nothing_that_can_be_read_is_an_error(tmp_path):
     """All broken: the sentence names them and --fresh."""
     kept = _trained(tmp_path)

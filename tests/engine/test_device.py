@@ -122,6 +122,44 @@ def test_mixed_precision_that_would_be_slower_is_refused(machine):
 
 
 @pytest.mark.parametrize(
+    ("capability", "bf16", "asked", "expected"),
+    [
+        ((7, 5), False, {"amp": True}, "fp16"),
+        ((7, 5), False, {}, "fp32"),
+        ((8, 0), True, {"amp": True}, "bf16"),
+        ((8, 0), True, {"amp": True, "precision": "fp16"}, "fp16"),
+        ((8, 0), True, {"precision": "tf32"}, "tf32"),
+        ((9, 0), True, {"precision": "fp16"}, "fp16"),
+    ],
+)
+def test_a_gpu_computes_in_the_best_it_has(
+    machine, monkeypatch, *, capability, bf16, asked, expected
+):
+    """--amp: bf16, else fp16 where there are tensor cores; what is named wins."""
+    machine(gpus=1, bf16=bf16)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
+    assert plan_compute(hardware(**asked), image_size=224).precision == expected
+
+
+@pytest.mark.parametrize(
+    ("gpus", "capability", "asked", "words"),
+    [
+        (0, None, {"precision": "tf32"}, "--precision tf32: cpu has no TF32 here"),
+        (1, (7, 5), {"precision": "tf32"}, "--precision tf32: cuda has no TF32 here"),
+        (1, (6, 1), {"amp": True}, "--amp: cuda has no bf16 here"),
+    ],
+)
+def test_arithmetic_that_is_not_there_is_refused(
+    machine, monkeypatch, *, gpus, capability, asked, words
+):
+    """Never computed in another one instead."""
+    machine(gpus=gpus)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
+    with pytest.raises(SettingsError, match=words):
+        plan_compute(hardware(**asked), image_size=224)
+
+
+@pytest.mark.parametrize(
     ("capabilities", "fast"),
     [
         ({"avx512_bf16": True}, True),
@@ -161,11 +199,13 @@ def test_a_plan_is_one_line(changes, expected):
 
 
 def test_arithmetic_of_the_plan_is_that_of_its_block():
-    """bf16 inside, fp32 outside; fp32 changes nothing."""
+    """bf16 or fp16 inside, fp32 outside; fp32 changes nothing."""
     known = {"device": "cpu", "channels_last": True, "threads": 1, "fused": True}
     layer = torch.nn.Linear(2, 2)
     with ComputePlan(**known, precision="bf16").autocast():
         assert layer(torch.ones(1, 2)).dtype == torch.bfloat16
+    with ComputePlan(**known, precision="fp16").autocast():
+        assert layer(torch.ones(1, 2)).dtype == torch.float16
     with ComputePlan(**known, precision="fp32").autocast():
         assert layer(torch.ones(1, 2)).dtype == torch.float32
 
@@ -213,11 +253,25 @@ def test_affinity_is_honoured():
 def test_processes_of_a_machine_share_its_cores(machine, monkeypatch):
     """Each at least one; a number that was asked for stays."""
     monkeypatch.setattr(module, "usable_cores", lambda: 6)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     found = [
         plan_compute(hardware(), image_size=32, local_size=size).threads for size in (1, 2, 4, 8)
     ]
     assert found == [6, 3, 1, 1]
     assert plan_compute(hardware(threads=5), image_size=32, local_size=8).threads == 5
+
+
+@pytest.mark.parametrize(
+    ("told", "torchrun", "threads"),
+    [("1", False, 1), ("2,4", False, 2), ("64", False, 6), ("x", False, 6), ("1", True, 6)],
+)
+def test_the_users_number_of_threads_counts(machine, monkeypatch, told, torchrun, threads):
+    """OMP_NUM_THREADS is the most there may be; torchrun's own does not count."""
+    monkeypatch.setattr(module, "usable_cores", lambda: 6)
+    monkeypatch.setenv("OMP_NUM_THREADS", told)
+    if torchrun:
+        monkeypatch.setenv("TORCHELASTIC_RUN_ID", "here")
+    assert plan_compute(hardware(), image_size=32).threads == threads
 
 
 def test_memory_in_use_is_that_of_this_process():

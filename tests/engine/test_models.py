@@ -16,7 +16,7 @@ from imgtrain.engine.model import (
     has_small_stem,
     small_stem_fits,
 )
-from imgtrain.engine.weights import read_model, read_weights, save_model, take_over
+from imgtrain.engine.weights import read_model, read_start, save_model
 from imgtrain.errors import RunError, SettingsError
 
 
@@ -116,6 +116,14 @@ def test_a_vit_takes_pictures_of_another_size(size, patches):
     assert model.patch_embed.num_patches == patches
 
 
+@pytest.mark.parametrize("size", [8, 40])
+def test_pictures_that_patches_do_not_cover_are_refused(size):
+    """With a size that fits."""
+    with pytest.raises(SettingsError, match=f"--image-size {size}: test_vit cuts") as error:
+        build(recipe_of("test_vit", size=size))
+    assert f"--image-size {16 if size < 16 else 48}" in error.value.hint
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 def test_classes_and_channels_shape_the_network(channels):
     """One output a class, one input a channel."""
@@ -129,7 +137,7 @@ def test_an_unknown_name_is_refused_with_the_nearest():
     """The name, timm's version, the nearest one."""
     with pytest.raises(SettingsError, match=r"--model resnet81: timm [0-9.]+.*mean 'resnet") as e:
         check_name("resnet81")
-    assert "list_models" in e.value.hint
+    assert "imgtrain models" in e.value.hint
 
 
 def test_a_setting_that_the_network_does_not_have_is_refused():
@@ -182,7 +190,7 @@ def test_weights_without_a_recipe_are_refused(tmp_path):
         ({"classes": ["a", "b"]}, "does not fit its own recipe"),
         ({"classes": None}, "recipe is incomplete"),
         ({"preprocess": {"size": 64}}, "recipe is incomplete"),
-        ({"format": 2}, "later version of imgtrain"),
+        ({"format": 3}, "later version of imgtrain"),
         ([], "does not fit its own recipe"),
     ],
 )
@@ -205,35 +213,12 @@ def test_a_recipe_that_is_no_json_is_refused(tmp_path):
         read_model(path)
 
 
-def test_what_fits_is_taken_over_and_counted():
-    """Another number of classes: all but the classifier; the rest is named and left as it was."""
-    theirs = build(replace(recipe_of(), classes=("a", "b"))).state_dict()
-    model = build(recipe_of())
-    before = {k: v.clone() for k, v in model.state_dict().items()}
-    taken = take_over(model, theirs, "w.pt")
-    after = model.state_dict()
-
-    assert taken.total == len(before)
-    assert taken.left == ("fc.weight", "fc.bias")
-    assert str(taken) == f"took {len(before) - 2} of {len(before)} tensors (not fc.weight, fc.bias)"
-    for name, tensor in after.items():
-        assert torch.equal(tensor, (before if name in taken.left else theirs)[name])
-
-
-def test_weights_of_another_architecture_are_refused():
-    """Less than half fits: how many, and what to choose."""
-    model = build(recipe_of())
-    with pytest.raises(RunError, match=r"--weights w\.pt: 0 of the model's \d+ tensors") as error:
-        take_over(model, {"a": torch.zeros(2)}, "w.pt")
-    assert "--model" in error.value.hint
-
-
 @pytest.mark.parametrize("wrap", [lambda s: s, lambda s: {"model": s}, lambda s: {"state_dict": s}])
 def test_weights_are_found_in_the_usual_wrappings(tmp_path, wrap):
     """Plain, under model or state_dict, with the prefix of DataParallel."""
     own = build(recipe_of()).state_dict()
     torch.save(wrap({f"module.{k}": v for k, v in own.items()}), tmp_path / "w.pt")
-    found = read_weights(str(tmp_path / "w.pt"), tmp_path)
+    found = read_start(str(tmp_path / "w.pt"), tmp_path).tensors
     assert found.keys() == own.keys()
     assert all(torch.equal(found[k], v) for k, v in own.items())
 
@@ -241,8 +226,9 @@ def test_weights_are_found_in_the_usual_wrappings(tmp_path, wrap):
 def test_weights_of_a_run_are_found_by_its_name(tmp_path):
     """In the folder of the runs."""
     (tmp_path / "first").mkdir()
-    _, model, _ = saved(tmp_path / "first")
-    found = read_weights("first", tmp_path)
-    assert found.keys() == model.state_dict().keys()
+    _, model, recipe = saved(tmp_path / "first")
+    found = read_start("first", tmp_path)
+    assert found.tensors.keys() == model.state_dict().keys()
+    assert found.recipe == recipe
     with pytest.raises(RunError, match="--weights secnd: no such file or run"):
-        read_weights("secnd", tmp_path)
+        read_start("secnd", tmp_path)

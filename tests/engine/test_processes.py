@@ -2,12 +2,16 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+import torch
+import warm
 
 TIMES = {"seconds", "images_per_second"}
 HERE = Path(__file__).parent
@@ -19,10 +23,10 @@ def _free_port():
         return s.getsockname()[1]
 
 
-def _trained(size, *, effective, train, val):
+def trained(size, settings, *, effective, train, val):
     """What the first of ``size`` processes says."""
     port = str(_free_port())
-    arguments = [str(effective // size), str(train), str(val)]
+    arguments = [str(effective // size), str(train), str(val), json.dumps(settings)]
     children = []
     for rank in range(size):
         more = {
@@ -34,7 +38,7 @@ def _trained(size, *, effective, train, val):
             "OMP_NUM_THREADS": "1",
         }
         children.append(
-            subprocess.Popen(
+            warm.Popen(
                 [sys.executable, str(HERE / "one_of_many.py"), *arguments],
                 env={**os.environ, **more},
                 stdout=subprocess.PIPE,
@@ -48,24 +52,70 @@ def _trained(size, *, effective, train, val):
 
 
 @pytest.mark.slow
-def test_processes_change_neither_the_learning_curve_nor_the_score():
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"train": {"average_last": 2}},
+        {
+            "augment": {"mixup_alpha": 0.3, "cutmix_alpha": 1.0},
+            "balance": {"strategy": "oversample"},
+            "loss": {"name": "focal"},
+            "train": {"image_sizes": "5:0.3,6:0.4,8:0.3"},
+        },
+        pytest.param(
+            {"hardware": {"fsdp": True}, "train": {"accumulation_steps": 2}}, marks=pytest.mark.long
+        ),
+        pytest.param(
+            {
+                "hardware": {"sync_bn": True},
+                "optim": {"name": "sgd", "lr": 0.02, "weight_decay": 0.0},
+            },
+            marks=pytest.mark.long,
+        ),
+    ],
+    ids=["averaged", "mixed and balanced", "shared out", "synchronised batch normalisation"],
+)
+def test_processes_change_neither_the_learning_curve_nor_the_score(settings):
     """1, 2, 3 processes, same effective batch: curves within 1e-5, evaluation to the last digit.
 
-    Odd sizes (the last batch is not full, shards are uneven) and unreadable pictures included.
+    What is scored, the mean of the last epochs' weights or the weights, is the same, too. Odd sizes
+    (the last batch is not full, shards are uneven) and unreadable pictures included.
     """
     sizes = {"effective": 6, "train": 47, "val": 200}
-    alone = _trained(1, **sizes)
+    alone = trained(1, settings, **sizes)
     for size in (2, 3):
-        many = _trained(size, **sizes)
+        many = trained(size, settings, **sizes)
 
         assert many["positions"] == alone["positions"]
         assert many["probs"] == alone["probs"]
         for row, other in zip(alone["history"], many["history"], strict=True):
             for key in row.keys() - TIMES:
                 assert other[key] == pytest.approx(row[key], abs=1e-5), (size, key)
-        for name, weight in alone["weights"].items():
-            assert _flat(many["weights"][name]) == pytest.approx(_flat(weight), abs=1e-5)
+        for kind in ("weights", "scored"):
+            for name, weight in alone[kind].items():
+                assert _flat(many[kind][name]) == pytest.approx(_flat(weight), abs=1e-5), kind
 
 
 def _flat(value):
     return [x for v in value for x in _flat(v)] if isinstance(value, list) else [value]
+
+
+def test_ctrl_c_ends_a_process_that_waits_for_one_that_left():
+    """At once, also where torch waits for the other and Python hears nothing."""
+    port = _free_port()
+    more = {"WORLD_SIZE": "2", "RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    code = "from imgtrain.engine.world import World\nprint(flush=True)\nwith World.joined(): pass"
+    waits = subprocess.Popen(
+        [sys.executable, "-c", code], env={**os.environ, **more}, stdout=subprocess.PIPE
+    )
+    try:
+        assert waits.stdout is not None
+        waits.stdout.readline()
+        store = torch.distributed.TCPStore("127.0.0.1", port, 2, wait_for_workers=False)
+        time.sleep(1)  # it looks for the other
+        waits.send_signal(signal.SIGINT)
+        assert waits.wait(timeout=10) == -signal.SIGINT
+    finally:
+        waits.kill()
+        waits.communicate()
+        del store

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from small import checkpoints, small_state
+from small import After, checkpoints, small_state
 
 from imgtrain.engine.loop import fit
 from imgtrain.errors import DivergedError
@@ -13,7 +13,9 @@ TIMES = {"seconds", "images_per_second"}
 
 def _stripped(state):
     rows = [{k: v for k, v in row.items() if k not in TIMES} for row in state.progress.history]
-    return rows, {k: v.clone() for k, v in state.model.state_dict().items()}
+    averaged = {} if state.ema is None else state.ema.model.state_dict()
+    weights = {**state.model.state_dict(), **{f"ema.{k}": v for k, v in averaged.items()}}
+    return rows, {k: v.clone() for k, v in weights.items()}
 
 
 def _same(a, b):
@@ -22,25 +24,22 @@ def _same(a, b):
         assert torch.equal(a[1][name], b[1][name]), name
 
 
-def _make():
-    return small_state(norm=True, dropout=0.3)
+VARIED = {
+    "augment": {"mixup_alpha": 0.3, "cutmix_alpha": 1.0, "mix_prob": 0.7},
+    "balance": {"strategy": "oversample"},
+    "train": {"epochs": 3, "batch_size": 4, "accumulation_steps": 2},
+}
+"""Everything that is drawn in the course of an epoch."""
 
 
-def _whole(folder):
-    state = _make()
+def _make(settings=None):
+    return small_state(settings=settings, norm=True, dropout=0.3)
+
+
+def _whole(folder, settings=None):
+    state = _make(settings)
     list(fit(state, checkpoints(folder)))
     return _stripped(state)
-
-
-class _After:
-    """A stop that comes at the n-th time somebody asks."""
-
-    def __init__(self, number):
-        self.left = number
-
-    def __call__(self):
-        self.left -= 1
-        return self.left < 0
 
 
 @pytest.mark.parametrize("moment", range(0, 27, 2))
@@ -48,7 +47,7 @@ def test_a_signal_at_any_moment_changes_nothing(tmp_path, moment):
     """Stopped at any question, in training or validation, and resumed: the same bits."""
     kept = checkpoints(tmp_path / "stopped")
     first = _make()
-    events = list(fit(first, kept, stopped=_After(moment)))
+    events = list(fit(first, kept, stopped=After(moment)))
 
     second = _make()
     if kept.exist():
@@ -59,6 +58,35 @@ def test_a_signal_at_any_moment_changes_nothing(tmp_path, moment):
     assert isinstance(again[0], RunStarted)
     assert again[-1].reason == "finished"
     _same(_stripped(second), _whole(tmp_path / "whole"))
+
+
+@pytest.mark.parametrize("moment", [3, 8, 14, 20])
+def test_a_signal_changes_nothing_in_what_is_mixed_and_oversampled(tmp_path, moment):
+    """Partners, boxes and repeated pictures are functions of seed, epoch and step."""
+    kept = checkpoints(tmp_path / "stopped")
+    list(fit(_make(VARIED), kept, stopped=After(moment)))
+    second = _make(VARIED)
+    kept.restore(second)
+    list(fit(second, kept))
+
+    _same(_stripped(second), _whole(tmp_path / "whole", VARIED))
+
+
+@pytest.mark.parametrize("name", ["lamb", "lion", "muon"])
+def test_a_signal_changes_nothing_with_any_optimizer_and_plateau(tmp_path, name):
+    """Timm's optimizers, the plateau schedule and the moving average are in the checkpoint."""
+    settings = {
+        "optim": {"name": name, "lr": 0.01, "weight_decay": 0.05},
+        "schedule": {"name": "plateau", "plateau_patience": 0, "gamma": 0.5},
+        "train": {"epochs": 4, "batch_size": 8, "ema": True},
+    }
+    kept = checkpoints(tmp_path / "stopped")
+    list(fit(_make(settings), kept, stopped=After(14)))
+    second = _make(settings)
+    kept.restore(second)
+    list(fit(second, kept))
+
+    _same(_stripped(second), _whole(tmp_path / "whole", settings))
 
 
 def test_saving_inside_an_epoch_changes_nothing(tmp_path):
@@ -162,3 +190,19 @@ def test_unreadable_pictures_are_remembered(tmp_path):
 
     assert second.loader.pictures.bad == first.loader.pictures.bad
     assert set(second.loader.pictures.bad) == {3}
+
+
+@pytest.mark.parametrize(
+    ("monitor", "target", "reason"),
+    [("val_top1", 0.0, "target"), ("val_top1", 1.1, "finished"), ("val_loss", 99.0, "target")],
+)
+def test_training_ends_once_the_target_is_reached(tmp_path, monitor, target, reason):
+    """At least as good: as high for a score, as low for a loss; said as the reason."""
+    settings = {
+        "train": {"epochs": 3, "batch_size": 8, "monitor": monitor, "target_metric": target}
+    }
+    state = small_state(settings=settings)
+    *_, end = fit(state, checkpoints(tmp_path / "c"))
+
+    assert end.reason == reason
+    assert end.epoch == (1 if reason == "target" else 3)

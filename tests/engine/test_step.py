@@ -4,15 +4,16 @@ import pytest
 import torch
 from small import small_state
 
-from imgtrain.engine.step import train_step
+from imgtrain.engine.step import seed_step, train_step
 
 
-def _gradients(**train):
+def _gradients(augment=None, **train):
     """Gradients of the first step, from clipping untouched, in float64."""
     state = small_state(
         settings={
             "train": {"epochs": 1, **train},
             "optim": {"lr": 0.01, "weight_decay": 0.0, "clip_norm": None},
+            "augment": augment or {},
         },
         train=24,
         double=True,
@@ -85,9 +86,7 @@ def test_rows_that_fill_a_last_batch_count_nowhere():
 
 
 def _order(state):
-    from imgtrain.loading.sampling import epoch_order
-
-    return epoch_order(state.train, seed=0, epoch=1)
+    return state.train.epoch(1, seed=0)
 
 
 def _all_inputs(state):
@@ -127,3 +126,27 @@ def test_an_unreadable_picture_leaves_the_mean():
     assert list(bad.loader.pictures.bad) == [3]
     for a, b in zip(bad.model.parameters(), reference.parameters(), strict=True):
         torch.testing.assert_close(a, b)
+
+
+@pytest.mark.parametrize("mixing", [{"mixup_alpha": 0.4}, {"cutmix_alpha": 1.0}])
+@pytest.mark.parametrize("size", [1, 3, 4, 6])
+def test_micro_batches_do_not_change_what_is_mixed(mixing, size):
+    """Partners come from the effective batch: pieces give the gradient of the whole."""
+    whole = _gradients(batch_size=12, augment=mixing)
+    cut = _gradients(batch_size=size, accumulation_steps=12 // size, augment=mixing)
+    plain = _gradients(batch_size=12)
+
+    for a, b in zip(whole, cut, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-9)
+    assert any((a - b).abs().max() > 1e-4 for a, b in zip(whole, plain, strict=True))
+
+
+def test_the_seed_of_a_step_is_torchs_own():
+    """As ``torch.manual_seed`` with seed x 1,000,003 + step, x 4,099 + rank."""
+    state = small_state(settings={"train": {"seed": 7}})
+    state.progress.step = 2
+    seed_step(state)
+    drawn = torch.rand(5)
+
+    torch.manual_seed((7 * 1_000_003 + 2) * 4099)
+    assert torch.equal(drawn, torch.rand(5))

@@ -1,0 +1,1 @@
+"""Models of scikit-learn on frozen features or raw pixels."""
