@@ -52,7 +52,7 @@
       ...rest,
       xaxis: dress(layout.xaxis),
       yaxis: dress(layout.yaxis),
-      shapes: (layout.shapes || []).map((s) => ({ ...s, layer: "below", line: { ...s.line, color: look.muted } })),
+      shapes: (layout.shapes || []).map((s) => ({ ...s, layer: "above", line: { ...s.line, color: look.muted } })),
       margin: { l: 44, r: 10, t: 8, b: 40 },
       showlegend: false,
       paper_bgcolor: "rgba(0,0,0,0)",
@@ -80,16 +80,37 @@
     const box = place.parentElement.querySelector(".legend");
     const figure = figures[place.dataset.figure];
     if (!box || figure.data.length < 2) return;
+    const grouped = isGrouped(figure);
+    // of lines that belong together (a fold's), the first one speaks for all
+    const told = figure.data.filter((trace, i, every) =>
+      !grouped || every.findIndex((other) => other.meta.label === trace.meta.label) === i);
     if (!box.children.length) {
-      figure.data.forEach((trace) => box.append(entry(place, trace, hidden)));
+      told.forEach((trace) => box.append(entry(place, trace, hidden)));
       hiddenIn.set(place, hidden);
+      if (grouped) highlight(place, box, told);
     }
-    figure.data.forEach((trace, i) => {
+    told.forEach((trace, i) => {
       const button = box.children[i];
       const mark = button.querySelector("i");
       mark.style.borderTopColor = colourOf(trace, look);
       mark.style.borderTopStyle = (trace.line || {}).dash === "dash" ? "dashed" : "solid";
       button.setAttribute("aria-pressed", String(!hidden.has(trace.meta.label)));
+    });
+  }
+
+  const isGrouped = (figure) => Boolean((figure.layout.meta || {}).grouped);
+
+  // Pointing at a line, or at its entry in the legend, makes the others pale.
+  function highlight(place, box, told) {
+    const pale = (label) => all(".scatterlayer .trace", place).forEach((line) => {
+      const own = line.__data__[0].trace.meta.label;  // as d3 binds it
+      line.style.opacity = label === undefined || own === label ? 1 : 0.15;
+    });
+    place.on("plotly_hover", (event) => pale(event.points[0].data.meta.label));
+    place.on("plotly_unhover", () => pale());
+    [...box.children].forEach((button, i) => {
+      for (const event of ["pointerenter", "focus"]) button.addEventListener(event, () => pale(told[i].meta.label));
+      for (const event of ["pointerleave", "blur"]) button.addEventListener(event, () => pale());
     });
   }
 
@@ -153,7 +174,7 @@
     const links = all("nav a");
     const targets = new Map();
     links.forEach((link) => {
-      const [, topic] = link.hash.match(/^#(?:test|val)-(.+)$/) || [];
+      const [, topic] = link.hash.match(/^#(?:test|val|oof)-(.+)$/) || [];
       if (topic && panel) link.setAttribute("href", `#${panel.id.replace("panel-", "")}-${topic}`);
       const target = document.getElementById(link.hash.slice(1));
       if (target) targets.set(target, link);
@@ -177,6 +198,12 @@
       next.focus();
       choose(next);
     });
+  });
+  all("[data-copy]").forEach((button) => {
+    const source = document.getElementById(button.dataset.copy);
+    button.hidden = !navigator.clipboard;
+    button.addEventListener("click", () => navigator.clipboard.writeText(`${source.textContent}\n`)
+      .then(() => { button.textContent = "Copied"; }, () => getSelection().selectAllChildren(source)));
   });
   dark.addEventListener("change", drawAll);
   addEventListener("beforeprint", () => { printing = true; drawAll(); });

@@ -193,6 +193,10 @@ def reliability_figure(rows: Predictions) -> Figure:
     }
 
 
+_FEW_EPOCHS = 10
+"""Up to here every epoch has its tick: else plotly puts some at half epochs."""
+
+
 def _history_figure(
     rows: History, columns: Mapping[str, tuple[str, int]], best: int | None, **axis: Any
 ) -> Figure | None:
@@ -213,8 +217,10 @@ def _history_figure(
             lines.append(line)
     if not lines:
         return None
+    short = (rows[-1].get("epoch") or 0) <= _FEW_EPOCHS
+    whole: dict[str, Any] = {"dtick": 1} if short else {}
     layout: dict[str, Any] = {
-        "xaxis": {"title": {"text": "epoch"}, "tickformat": "d"},
+        "xaxis": {"title": {"text": "epoch"}, "tickformat": "d"} | whole,
         "yaxis": axis,
         "hovermode": "x unified",
         "height": 290,

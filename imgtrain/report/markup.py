@@ -98,15 +98,16 @@ def definitions(pairs: Iterable[tuple[str, str]]) -> str:
 class Column:
     """A column of a sortable table: its heading, and how its values are written.
 
-    With a bar, values are pairs: the number, and the share of the cell that the bar fills.
+    With a bar, values are pairs: the number, and the share of the cell that the bar fills. A link
+    is a pair, too: its words, and where it leads (None: nowhere).
     """
 
     title: str
-    kind: Literal["name", "number", "percent", "bar"] = "number"
+    kind: Literal["name", "link", "number", "percent", "bar"] = "number"
 
     def head(self) -> str:
         """The heading, a button that sorts."""
-        kind = "" if self.kind == "name" else ' class="number"'
+        kind = "" if self.kind in {"name", "link"} else ' class="number"'
         button = f'<button type="button">{self.title}</button>'
         return f'<th scope="col"{kind} aria-sort="none">{button}</th>'
 
@@ -114,6 +115,10 @@ class Column:
         """One value: a name, or a number with its place in the order."""
         if self.kind == "name":
             return f'<th scope="row" data-value="{text(value)}">{name(str(value))}</th>'
+        if self.kind == "link":
+            words, target = value
+            shown = name(words) if target is None else f'<a href="{text(target)}">{name(words)}</a>'
+            return f'<th scope="row" data-value="{text(words)}">{shown}</th>'
         number, share = value if self.kind == "bar" else (value, None)
         if number is None:
             return f'<td class="number">{DASH}</td>'

@@ -97,7 +97,7 @@ def _with_areas_of(scores: dict[str, Any], drawn: Curves, classes: Sequence[str]
 
 
 def _block(part: str, title: str, body: str) -> str:
-    where = f" <small>{PARTS[part].lower()} part</small>"
+    where = f" <small>{PARTS[part].lower()} {'predictions' if part == 'oof' else 'part'}</small>"
     return section(f"{part}-{title.lower().replace(' ', '-')}", title + where, body)
 
 

@@ -20,20 +20,21 @@ _STATES = {
 
 
 def part_to_show(run: RunFiles) -> str | None:
-    """The part whose scores lead: test, else validation."""
-    return next((part for part in ("test", "val") if run.scores(part)), None)
+    """The part whose scores lead: test, else validation or what the folds of a cv run give."""
+    return next((part for part in ("test", "val", "oof") if run.scores(part)), None)
+
+
+def pill(run: RunFiles) -> str:
+    """How far the run came, in a word."""
+    state = str(run.status.get("state", ""))
+    words = text(_STATES.get(state, state))
+    return f'<span class="state {text(state)}">{words}</span>' if state else ""
 
 
 def header(run: RunFiles) -> str:
     """Name, state, and one sentence on what was trained on what."""
-    state = str(run.status.get("state", ""))
-    pill = (
-        f'<span class="state {text(state)}">{text(_STATES.get(state, state))}</span>'
-        if state
-        else ""
-    )
     return (
-        f"<header><div><h1>{name(run.name)}</h1>{pill}</div>"
+        f"<header><div><h1>{name(run.name)}</h1>{pill(run)}</div>"
         f'<p class="lead">{_sentence(run)}</p></header>'
     )
 
@@ -51,7 +52,8 @@ def _sentence(run: RunFiles) -> str:
 def _course(run: RunFiles) -> str:
     """How many epochs of how many, which was best, how long it took."""
     done, best = len(run.history), run.metrics.get("best_epoch")
-    wanted = run.settings.get("train.epochs")
+    fitted = run.settings.get("train.budget") or run.settings.get("train.realised")
+    wanted = None if fitted else run.settings.get("train.epochs")
     if not done:
         return ""
     course = plural(done, "epoch")
@@ -83,13 +85,19 @@ def headline(run: RunFiles) -> str:
         ),
         _plain_card("Calibration error", percent(scores.get("ece")), "gap between sure and right"),
     ]
+    what = "predictions" if part == "oof" else "part"
     caption = (
-        f"{PARTS[part]} part, {plural(scores['n'], 'picture')}. "
+        f"{PARTS[part]} {what}, {plural(scores['n'], 'picture')}. "
         "The bars are 95% intervals (Wilson's for accuracy, else bootstrap): "
         "where the score could have come out with other pictures."
     )
     if part == "val":
         caption += " Validation pictures chose the best epoch, so these scores flatter."
+    if part == "oof":
+        caption += (
+            " Each picture was judged by a fold that had not trained on it; these pictures chose"
+            " the best epochs, so the scores flatter a little."
+        )
     return f'<div class="cards">{"".join(cards)}</div><p class="note">{caption}</p>'
 
 
@@ -140,6 +148,8 @@ def _hardest_class(per_class: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     if len(known) < 2:  # noqa: PLR2004  # one class is not harder than others
         return
     f1, label = min(known)
+    if f1 == 1:  # none is harder than another
+        return
     row = per_class[label]
     recall = "it has no pictures here" if not row["support"] else (
         f"{percent(row['recall'])} of its {plural(row['support'], 'picture')} "

@@ -14,6 +14,7 @@ import numpy as np
 from imgtrain.files import write_bytes
 from imgtrain.metrics.confusion import Ints, ratio
 from imgtrain.metrics.curves import Curve, Curves
+from imgtrain.report.fonts import families_for
 from imgtrain.report.selection import COLOURS, MOST_CURVES, hardest, one_line
 
 if TYPE_CHECKING:
@@ -33,21 +34,31 @@ def _text(name: str, most: int = 28) -> str:
 
 
 @contextmanager
-def _drawing(path: Path, width: float, height: float) -> Iterator[Figure]:
-    """A figure (inches) that is written to ``path`` at the end."""
+def drawing(
+    path: Path, width: float, height: float, *, names: Sequence[str] = ()
+) -> Iterator[Figure]:
+    """A figure (inches) that is written to ``path`` at the end; ``names`` are words in it."""
+    from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), layout="constrained")
-    yield figure
     data = io.BytesIO()
-    with warnings.catch_warnings():
+    with rc_context({"font.family": families_for(names)}), warnings.catch_warnings():
+        figure = Figure(figsize=(width, height), dpi=120, layout="constrained")
+        canvas = FigureCanvasAgg(figure)
+        yield figure
         warnings.filterwarnings("ignore", message="Glyph .* missing")  # shown as a box instead
-        FigureCanvasAgg(figure).print_figure(data, format="png", dpi=120)
+        layout = figure.get_layout_engine()
+        assert layout is not None
+        layout.execute(figure)
+        figure.set_layout_engine("none")
+        # print_figure would draw everything a second time
+        canvas.print_png(data)  # type: ignore[no-untyped-call]  # matplotlib has no types here
     write_bytes(path, data.getvalue())
 
 
-def _bare(axes: Axes, title: str, x: str, y: str) -> None:
+def bare(axes: Axes, title: str, x: str, y: str) -> None:
+    """Axes without boxes, with a title and the names of what they show."""
     axes.set_title(title, loc="left", fontsize=11, fontweight="bold")
     axes.set_xlabel(x)
     axes.set_ylabel(y)
@@ -87,15 +98,15 @@ def _lines(
 
 def plot_curves(folder: Path, part: str, drawn: Curves, classes: Sequence[str]) -> None:
     """Write ``roc_curve_{part}.png`` and ``pr_curve_{part}.png`` into ``folder``."""
-    with _drawing(folder / f"roc_curve_{part}.png", 8.2, 5.2) as figure:
+    with drawing(folder / f"roc_curve_{part}.png", 8.2, 5.2, names=classes) as figure:
         axes = figure.add_subplot()
-        _bare(axes, f"ROC, {part}: AUROC", "false positive rate", "true positive rate")
+        bare(axes, f"ROC, {part}: AUROC", "false positive rate", "true positive rate")
         means = {"macro": drawn.roc_macro, "micro": drawn.roc_micro}
         axes.axline((0, 0), slope=1, color="#bbbbbb", linewidth=0.8, linestyle=":")
         _lines(axes, drawn.roc, means, list(classes))
-    with _drawing(folder / f"pr_curve_{part}.png", 8.2, 5.2) as figure:
+    with drawing(folder / f"pr_curve_{part}.png", 8.2, 5.2, names=classes) as figure:
         axes = figure.add_subplot()
-        _bare(axes, f"Precision-recall, {part}: average precision", "recall", "precision")
+        bare(axes, f"Precision-recall, {part}: average precision", "recall", "precision")
         means = {"macro": drawn.pr_macro, "micro": drawn.pr_micro}
         _lines(axes, drawn.pr, means, list(classes))
 
@@ -105,7 +116,9 @@ def plot_confusion_matrix(folder: Path, part: str, matrix: Ints, classes: Sequen
     count = len(classes)
     side = float(np.clip(2.2 + 0.42 * count, 4.2, 13))
     share = np.nan_to_num(ratio(matrix, np.broadcast_to(matrix.sum(axis=1)[:, None], matrix.shape)))
-    with _drawing(folder / f"confusion_matrix_{part}.png", side + 1.2, side) as figure:
+    with drawing(
+        folder / f"confusion_matrix_{part}.png", side + 1.2, side, names=classes
+    ) as figure:
         axes = figure.add_subplot()
         image = axes.imshow(share, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
         axes.set_title(f"Confusion matrix, {part}", loc="left", fontsize=11, fontweight="bold")
@@ -123,6 +136,35 @@ def plot_confusion_matrix(folder: Path, part: str, matrix: Ints, classes: Sequen
                     axes.text(column, row, str(number), ha="center", va="center", color=ink,
                               fontsize=8)  # fmt: skip
         figure.colorbar(image, ax=axes, shrink=0.7, label="share of the true class")
+
+
+def plot_range_test(
+    path: Path,
+    rates: Sequence[float],
+    losses: Sequence[float],
+    running: Sequence[float],
+    suggestion: float | None,
+) -> None:
+    """Write a test of learning rates to ``path``: losses over the logarithm of the rate.
+
+    What has blown up leaves the picture at its top.
+    """
+    known = [(r, v, a) for r, v, a in zip(rates, losses, running, strict=True) if np.isfinite(a)]
+    with drawing(path, 7.2, 4.2) as figure:
+        axes = figure.add_subplot()
+        bare(axes, "Learning rate range test", "learning rate", "loss")
+        if known:
+            x, each, average = (np.array(column) for column in zip(*known, strict=True))
+            axes.plot(x, each, color="#9ec5e0", linewidth=0.9, label="each step")
+            axes.plot(x, average, color=COLOURS[0], linewidth=2, label="running average")
+            low, high = each.min(), each[: max(5, len(each) // 10)].max()
+            room = 0.3 * (high - low) or 1.0
+            axes.set_ylim(low - room, high + room)
+        if suggestion is not None:
+            axes.axvline(suggestion, color="#111111", linewidth=1, linestyle=":",
+                         label=f"suggestion {suggestion:g}")  # fmt: skip
+        axes.set_xscale("log")
+        axes.legend(fontsize=8, frameon=False)
 
 
 def _series(rows: History, column: str) -> tuple[list[float], list[float]]:
@@ -148,9 +190,9 @@ def write_training_curves(folder: Path, rows: History) -> None:
         },
         "learning rate": {"lr": "learning rate"},
     }
-    with _drawing(folder / "plots" / "training_curves.png", 12, 3.6) as figure:
+    with drawing(folder / "plots" / "training_curves.png", 12, 3.6) as figure:
         for axes, (title, columns) in zip(figure.subplots(1, 3), panels.items(), strict=True):
-            _bare(axes, title, "epoch", "")
+            bare(axes, title, "epoch", "")
             for colour, (column, label) in zip(COLOURS, columns.items(), strict=False):
                 x, y = _series(rows, column)
                 if x:

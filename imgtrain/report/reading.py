@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,11 @@ import numpy as np
 from imgtrain.files import read_json
 from imgtrain.metrics.confusion import Floats, Ints
 from imgtrain.report.plots import History
+from imgtrain.report.range_test import RangeTest, read_range_test
+from imgtrain.report.variants import Variants, read_variants
 
-PARTS = {"train": "Training", "val": "Validation", "test": "Test"}
+PARTS = {"train": "Training", "val": "Validation", "test": "Test", "oof": "Out-of-fold"}
+"""Every fold's own validation part together is called out-of-fold."""
 _FIXED_COLUMNS = ["path", "label", "pred", "prob"]
 
 
@@ -58,6 +61,8 @@ class RunFiles:
     bad_pictures: tuple[BadPicture, ...]
     history: History
     predictions: Mapping[str, Predictions]
+    range_test: RangeTest | None = None
+    variants: Variants | None = None
 
     def scores(self, part: str) -> dict[str, Any]:
         """The part's object of ``metrics.json``; empty where the part was not scored."""
@@ -74,7 +79,8 @@ class RunFiles:
         return float(sum(phases)) if phases else None
 
 
-def _object(path: Path) -> dict[str, Any]:
+def read_object(path: Path) -> dict[str, Any]:
+    """A JSON object; empty where there is none."""
     try:
         found = read_json(path)
     except (OSError, ValueError):
@@ -82,7 +88,8 @@ def _object(path: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _rows(path: Path) -> Iterator[list[str]]:
+def read_rows(path: Path) -> Iterator[list[str]]:
+    """The rows of a CSV file up to the first that cannot be read."""
     csv.field_size_limit(1 << 24)
     try:
         with path.open(encoding="utf-8", newline="") as handle:
@@ -127,14 +134,15 @@ def _number(cell: str) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _history(folder: Path) -> History:
-    header, *rows = list(_rows(folder / "history.csv")) or [[]]
+def read_history(path: Path) -> History:
+    """The rows of a ``history.csv`` that have an epoch."""
+    header, *rows = list(read_rows(path)) or [[]]
     numbered = [dict(zip(header, map(_number, row), strict=False)) for row in rows]
     return [row for row in numbered if row.get("epoch") is not None]
 
 
 def _counts(folder: Path) -> Counter[tuple[str, str]]:
-    rows = _rows(folder / "splits.csv")
+    rows = read_rows(folder / "splits.csv")
     header = next(rows, [])
     if "label" not in header or "part" not in header:
         return Counter()
@@ -143,15 +151,16 @@ def _counts(folder: Path) -> Counter[tuple[str, str]]:
 
 
 def _bad_pictures(folder: Path) -> Iterator[BadPicture]:
-    rows = _rows(folder / "bad_images.csv")
+    rows = read_rows(folder / "bad_images.csv")
     header = next(rows, [])
     for row in rows:
         cells = dict(zip(header, row, strict=False))
         yield BadPicture(cells.get("path", ""), cells.get("part", ""), cells.get("reason", ""))
 
 
-def _predictions(folder: Path, part: str, classes: tuple[str, ...]) -> Predictions | None:
-    rows = _rows(folder / f"predictions_{part}.csv")
+def read_predictions(file: Path, classes: tuple[str, ...]) -> Predictions | None:
+    """The rows of a ``predictions_{part}.csv``; None where it is not whole or of other classes."""
+    rows = read_rows(file)
     header = next(rows, [])
     if not classes or header != [*_FIXED_COLUMNS, *(f"prob_{name}" for name in classes)]:
         return None
@@ -170,21 +179,28 @@ def _predictions(folder: Path, part: str, classes: tuple[str, ...]) -> Predictio
     return Predictions(tuple(paths), np.array(labels, dtype=np.int64), table.argmax(axis=1), table)
 
 
-def read_run(folder: Path) -> RunFiles:
-    """Read what is there of a run; never fails because of what is not."""
+def read_run(folder: Path, *, parts: Sequence[str] = ("test", "val")) -> RunFiles:
+    """Read what is there of a run; never fails because of what is not.
+
+    Args:
+        folder: The run's.
+        parts: Those whose predictions are read: of many pictures and classes that takes a while.
+    """
     classes = _classes(folder)
-    provenance = _object(folder / "provenance.json")
-    found = {part: _predictions(folder, part, classes) for part in ("test", "val")}
+    provenance = read_object(folder / "provenance.json")
+    found = {part: read_predictions(folder / f"predictions_{part}.csv", classes) for part in parts}
     return RunFiles(
         name=folder.resolve().name,
         classes=classes,
         settings=_settings(folder, provenance),
         provenance=provenance,
-        status=_object(folder / "status.json"),
-        timing=_object(folder / "timing.json"),
-        metrics=_object(folder / "metrics.json"),
+        status=read_object(folder / "status.json"),
+        timing=read_object(folder / "timing.json"),
+        metrics=read_object(folder / "metrics.json"),
         counts=_counts(folder),
         bad_pictures=tuple(_bad_pictures(folder)),
-        history=_history(folder),
+        history=read_history(folder / "history.csv"),
         predictions={part: rows for part, rows in found.items() if rows is not None},
+        range_test=read_range_test(folder),
+        variants=read_variants(folder),
     )

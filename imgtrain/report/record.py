@@ -33,15 +33,22 @@ def data_section(run: RunFiles) -> str:
     facts += [
         (text(part or "In no part"), whole(n)) for part, n in parts.items() if part not in PARTS
     ]
+    facts += data_facts(run)
+    return section("data", "Data", definitions(facts), left_out(run), _class_counts(run))
+
+
+def data_facts(run: RunFiles) -> list[tuple[str, str]]:
+    """Where the data lay, and what they are known by; HTML."""
+    facts = []
     fingerprint = run.provenance.get("fingerprint")
     if run.provenance.get("data_root"):
         facts.append(("Data", name(str(run.provenance["data_root"]))))
     if fingerprint:
         facts.append(("Fingerprint", f"<code>{text(str(fingerprint)[:16])}</code>"))
-    return section("data", "Data", definitions(facts), _left_out(run), _class_counts(run))
+    return facts
 
 
-def _left_out(run: RunFiles) -> str:
+def left_out(run: RunFiles) -> str:
     """Pictures that could not be read, by name."""
     bad = run.bad_pictures
     if not bad:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from imgtrain.console import text_table
 from imgtrain.files import write_csv, write_text
 from imgtrain.metrics.confusion import Floats, Ints, confusion_matrix
 from imgtrain.metrics.curves import curves
@@ -22,6 +23,7 @@ def write_results(
     labels: Ints,
     probs: Floats,
     classes: Sequence[str],
+    draws: bool = True,
 ) -> dict[str, Any]:
     """Score ``part`` and write everything about it but ``metrics.json``.
 
@@ -36,6 +38,7 @@ def write_results(
         labels: Shape (N,), int64, in [0, C).
         probs: Shape (N, C), float64, rows that add up to 1.
         classes: The C names, in index order.
+        draws: Whether the figures are written, too.
 
     Returns:
         The part's object of ``metrics.json``, from `score`.
@@ -59,8 +62,9 @@ def write_results(
     )
     write_text(folder / f"classification_report_{part}.txt", classification_report(scores))
     write_text(folder / f"auc_scores_{part}.txt", auc_scores(scores))
-    plot_curves(folder / "plots", part, drawn, classes)
-    plot_confusion_matrix(folder / "plots", part, matrix, classes)
+    if draws:
+        plot_curves(folder / "plots", part, drawn, classes)
+        plot_confusion_matrix(folder / "plots", part, matrix, classes)
     return scores
 
 
@@ -72,16 +76,6 @@ def _prediction_rows(
         best = int(row.argmax())
         shown = map(six_digits, row.tolist())
         yield [path, classes[label], classes[best], six_digits(row[best]), *shown]
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Columns set flush: the first to the left, the others to the right."""
-    cells = [list(header), *map(list, rows)]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
-    lines = (
-        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in cells
-    )
-    return "".join(line.rstrip() + "\n" for line in lines)
 
 
 def _digits(value: float | None) -> str:
@@ -108,7 +102,7 @@ def classification_report(scores: Mapping[str, Any]) -> str:
         ["macro average", "", "", _digits(scores["macro_f1"]), n],
         ["weighted average", "", "", _digits(scores["weighted_f1"]), n],
     ]
-    return _table(["class", "precision", "recall", "f1", "support"], rows + means)
+    return text_table(["class", "precision", "recall", "f1", "support"], rows + means)
 
 
 def auc_scores(scores: Mapping[str, Any]) -> str:
@@ -126,4 +120,4 @@ def auc_scores(scores: Mapping[str, Any]) -> str:
         ],
         ["micro average", _digits(scores["micro_auroc"]), ""],
     ]
-    return _table(["class", "auroc", "average_precision"], rows + means)
+    return text_table(["class", "auroc", "average_precision"], rows + means)

@@ -1,151 +1,71 @@
-"""A run folder made up, as a training would leave it."""
+"""Runs made up, and a browser that opens their pages."""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import shutil
 
-import numpy as np
 import pytest
-from PIL import Image, ImageDraw
-
-from imgtrain.report.results import write_results
-from imgtrain.settings.catalog import all_settings
-
-HISTORY = [
-    *("epoch", "step", "lr", "train_loss", "train_top1", "val_loss", "val_top1", "val_top5"),
-    *("val_macro_f1", "is_best", "gpu_memory_mb", "seconds", "images_per_second"),
-]
-
-
-def _history(folder, epochs):
-    rows = []
-    for epoch in range(1, epochs + 1):
-        fall = np.exp(-epoch / 3)
-        values = {
-            "epoch": epoch,
-            "step": 20 * epoch,
-            "lr": 1e-3 * (0.5 + 0.5 * np.cos(np.pi * epoch / epochs)),
-            "train_loss": 0.5 + 1.6 * fall,
-            "train_top1": 0.98 - 0.8 * fall,
-            "val_loss": 0.62 + 1.5 * fall + 0.01 * epoch,
-            "val_top1": 0.94 - 0.75 * fall,
-            "val_macro_f1": 0.93 - 0.78 * fall,
-            "is_best": 1,
-            "seconds": 6.1,
-            "images_per_second": 235.0,
-        }
-        rows.append(values)
-    with (folder / "history.csv").open("w", encoding="utf-8", newline="") as handle:
-        writer = csv.DictWriter(handle, HISTORY)
-        writer.writeheader()
-        writer.writerows(rows)
-
-
-def _picture(index: int, side: int) -> bytes:
-    rng = np.random.default_rng(index)
-    back, front = (tuple(int(v) for v in rng.integers(40, 230, 3)) for _ in range(2))
-    picture = Image.new("RGB", (side * 4 // 3, side), back)
-    draw = ImageDraw.Draw(picture)
-    x, y = rng.uniform(0, 0.5, 2) * side
-    draw.ellipse((x, y, x + side / 2, y + side / 2), fill=front)
-    data = io.BytesIO()
-    picture.save(data, "JPEG")
-    return data.getvalue()
-
-
-def _provenance(folder, data_root, epochs):
-    values = {key: setting.default for key, setting in all_settings().items()}
-    values |= {"data.root": str(data_root), "train.epochs": epochs, "optim.lr": 0.002}
-    origins = dict.fromkeys(values, "default")
-    origins |= {
-        "data.root": "flag",
-        "train.epochs": "file advanced.yaml",
-        "optim.lr": "environment",
-    }
-    found = {
-        "argv": ["imgtrain", "train", "--data", str(data_root), "--config", "my settings.yaml"],
-        "versions": {"imgtrain": "0.1.0", "python": "3.11.9", "torch": "2.15.0"},
-        "git": "4f2a9c1 (main)",
-        "device": "cpu, 2 cores",
-        "plan": {"precision": "fp32", "memory": "channels last", "threads": 2, "cache": "ram"},
-        "origins": origins,
-        "settings": values,
-        "fingerprint": "9b1c" * 16,
-        "data_root": str(data_root),
-    }
-    text = json.dumps(found, default=str)
-    (folder / "provenance.json").write_text(text, encoding="utf-8")
-
-
-def _splits(folder, classes, pictures, held_out):
-    with (folder / "splits.csv").open("w", encoding="utf-8", newline="") as handle:
-        writer = csv.writer(handle)
-        writer.writerow(["path", "label", "part", "group"])
-        for i in range(8 * pictures):
-            label = classes[int(np.sqrt(i * 7919 % len(classes) ** 2))]
-            writer.writerow([f"{label}/train_{i}.jpg", label, "train", ""])
-        for part, paths, labels in held_out:
-            writer.writerows(
-                [path, classes[k], part, ""] for path, k in zip(paths, labels, strict=True)
-            )
-
-
-def _scored(folder, data, part, classes, pictures, *, seed, side):
-    """Predictions that know something; every second mistake gets its picture."""
-    rng = np.random.default_rng(seed)
-    labels = rng.integers(0, len(classes), pictures)
-    logits = rng.normal(size=(pictures, len(classes)))
-    logits[np.arange(pictures), labels] += rng.normal(2.6, 1.4, pictures)
-    probs = np.exp(1.6 * logits)
-    probs /= probs.sum(axis=1, keepdims=True)
-    paths = [f"{part}/folder {k}/picture_{i:05d}.jpg" for i, k in enumerate(labels)]
-    for i in np.flatnonzero(probs.argmax(axis=1) != labels)[::2].tolist():
-        path = data / paths[i]
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(_picture(i, side))
-    scores = write_results(folder, part, paths=paths, labels=labels, probs=probs, classes=classes)
-    return scores, (part, paths, labels)
-
-
-def _fabricate(root):
-    def make(
-        classes, *, name="oak-resnet18", pictures=200, epochs=12, parts=("val", "test"), side=96
-    ):
-        folder, data = root / "runs" / name, root / "data"
-        folder.mkdir(parents=True)
-        (folder / "classes.json").write_text(json.dumps(list(classes)), encoding="utf-8")
-        _history(folder, epochs)
-        _provenance(folder, data, epochs)
-        metrics, held_out = {"format": 1, "best_epoch": epochs - 1}, []
-        for seed, part in enumerate(parts):
-            metrics[part], rows = _scored(
-                folder, data, part, classes, pictures, seed=seed, side=side
-            )
-            held_out.append(rows)
-        (folder / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
-        _splits(folder, classes, pictures, held_out)
-        (folder / "timing.json").write_text('{"data": 1.2, "training": 73.4, "scoring": 2.1}')
-        (folder / "status.json").write_text('{"format": 1, "state": "finished", "pid": 1}')
-        return folder
-
-    return make
+from made_runs import fabricate, fabricate_cv
 
 
 @pytest.fixture
 def make_run(tmp_path):
     """A function that fabricates a run; the pictures of every second mistake are on the disk."""
-    return _fabricate(tmp_path)
+    return fabricate(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def cv_run(tmp_path_factory):
+    """A finished cv run of five folds; not to be written to."""
+    root = tmp_path_factory.mktemp("cv")
+    return fabricate_cv(root, ["oak", "beech", "silver birch", "maple"])
 
 
 @pytest.fixture(scope="session")
 def _tree_run(tmp_path_factory):
-    return _fabricate(tmp_path_factory.mktemp("trees"))(["oak", "beech", "silver birch", "maple"])
+    return fabricate(tmp_path_factory.mktemp("trees"))(["oak", "beech", "silver birch", "maple"])
 
 
 @pytest.fixture
 def trees(_tree_run, tmp_path):
     """A copy of one run with four classes, quicker than a new one."""
     return shutil.copytree(_tree_run, tmp_path / "runs" / _tree_run.name)
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """A Chromium without a window; tests of it are marked ``browser``."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    names = ("chromium", "chromium-browser", "google-chrome")
+    program = next(filter(None, map(shutil.which, names)), None)
+    if program is None:
+        pytest.skip("there is no Chromium on this machine")
+    with sync_api.sync_playwright() as play:
+        found = play.chromium.launch(
+            executable_path=program, args=["--no-sandbox", "--disable-gpu"]
+        )
+        yield found
+        found.close()
+
+
+@pytest.fixture
+def opened(browser):
+    """A function that opens a page and notes what it asks for and complains about."""
+    contexts = []
+
+    def open_page(path, **options):
+        context = browser.new_context(**options)
+        contexts.append(context)
+        page = context.new_page()
+        page.heard = []
+        page.on("request", lambda request: page.heard.append(request.url))
+        page.on("console", lambda message: page.heard.append(message.text))
+        page.on("pageerror", lambda error: page.heard.append(str(error)))
+        page.on("dialog", lambda dialog: page.heard.append(f"dialog {dialog.message}"))
+        page.goto(path.as_uri())
+        page.wait_for_selector("html[data-ready]")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()

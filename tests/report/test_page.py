@@ -10,7 +10,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from imgtrain.report.page import embedded, write_page
+from imgtrain.report.frame import embedded
+from imgtrain.report.page import write_page
 
 TREES = ["oak", "beech"]
 HOSTILE = [

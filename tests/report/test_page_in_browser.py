@@ -3,59 +3,19 @@
 from __future__ import annotations
 
 import re
-import shutil
 
 import pytest
 
 from imgtrain.report.page import write_page
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine"),
-]
+pytestmark = pytest.mark.browser
 HOSTILE = [
     "<img src=x onerror=alert(1)>",
     "</script><script>alert(2)</script>",
     'a" onmouseover="alert(3)',
     "$\\alpha$ %{x} <a href='https://example.org'>link</a>",
 ]
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_api.sync_playwright() as play:
-        found = play.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
-        )
-        yield found
-        found.close()
-
-
-@pytest.fixture
-def opened(browser):
-    """A function that opens a page and notes what it asks for and complains about."""
-    contexts = []
-
-    def open_page(path, **options):
-        context = browser.new_context(**options)
-        contexts.append(context)
-        page = context.new_page()
-        page.heard = []
-        page.on("request", lambda request: page.heard.append(request.url))
-        page.on("console", lambda message: page.heard.append(message.text))
-        page.on("pageerror", lambda error: page.heard.append(str(error)))
-        page.on("dialog", lambda dialog: page.heard.append(f"dialog {dialog.message}"))
-        page.goto(path.as_uri())
-        page.wait_for_selector("html[data-ready]")
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
 
 
 def column(page, table: str, place: int) -> list[str]:
@@ -77,6 +37,8 @@ def test_nothing_is_asked_for_and_every_chart_is_drawn(trees, opened, scheme):
     assert drawn == ["loss", "accuracy", "lr", *parts]
     assert page.locator("#panel-test .plot .main-svg").count() >= 4
     assert page.locator("[data-figure=loss] .scatterlayer .trace").count() == 2
+    # above the grid, which would hide it where both have the same place
+    assert page.locator("[data-figure=loss] .layer-above .shapelayer path").count() == 1
 
 
 def test_a_click_sorts_and_the_undefined_stay_last(make_run, opened):
