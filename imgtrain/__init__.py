@@ -5,16 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from imgtrain.crossval.whole import cross_validate
     from imgtrain.predictor import load
     from imgtrain.settings.schema import Settings
     from imgtrain.training import RunResult, train
 
 __version__ = "0.1.0"
-__all__ = ["RunResult", "Settings", "__version__", "load", "train"]
+__all__ = ["RunResult", "Settings", "__version__", "cross_validate", "load", "train"]
 
 _HOME = {
     "RunResult": "imgtrain.training",
     "Settings": "imgtrain.settings.schema",
+    "cross_validate": "imgtrain.crossval.whole",
     "load": "imgtrain.predictor",
     "train": "imgtrain.training",
 }

@@ -9,7 +9,6 @@ import signal
 import sys
 import traceback
 from collections.abc import Sequence
-from importlib import import_module
 from typing import Annotated, Any
 
 import typer
@@ -17,7 +16,7 @@ from typer.exceptions import TyperException
 
 import imgtrain
 from imgtrain import console
-from imgtrain.commands.layout import Command, Group
+from imgtrain.commands.layout import LazyGroup
 from imgtrain.errors import (
     ImgtrainError,
     InterruptedRun,
@@ -25,13 +24,24 @@ from imgtrain.errors import (
     OutsideError,
     SettingsError,
     disk_error,
+    is_out_of_memory,
     nearest,
 )
+from imgtrain.registry import blamed
+from imgtrain.wall_clock import begin_command
 
 COMMANDS = {
+    "data": "Fetch, check, clean and look at pictures.",
     "train": "Train a model on labelled pictures, score it, write a report.",
+    "cv": "Train on every fold, ensemble them, score an untouched test part.",
+    "tune": "Search for good settings by short trainings.",
+    "find-lr": "Test a range of learning rates and suggest one.",
     "predict": "Classify pictures with a trained model.",
-    "report": "Write the page of a run again.",
+    "models": "List models, or what one costs by stage.",
+    "report": "Write the page of a run again, or of several compared.",
+    "compare": "Tell real differences between runs from chance.",
+    "find-batch-size": "Find the largest batch that fits, and the one to take.",
+    "bench": "Measure how fast this machine reads pictures.",
     "config": "Show settings, who set them, and their schema.",
     "init": "Write a commented settings file to start from.",
 }
@@ -41,27 +51,11 @@ _SIGPIPE = 141
 """What a shell reports for a program whose reader has left."""
 
 
-class _Root(Group):
-    """Knows its subcommands by name, and imports one when it is used."""
+class _Root(LazyGroup):
+    """All subcommands."""
 
-    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002  # Typer's signature
-        """In the order of the table."""
-        return list(COMMANDS)
-
-    def sentences(self) -> dict[str, str]:
-        """As in the table, so that help imports no command."""
-        return COMMANDS
-
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002  # Typer's signature
-        """The command itself, imported."""
-        if cmd_name not in COMMANDS:
-            return None
-        module = import_module(f"imgtrain.commands.{cmd_name}")
-        app = getattr(module, "app", None)
-        if app is None:
-            app = typer.Typer(add_completion=False, rich_markup_mode=None)
-            app.command(cmd_name, cls=Command)(getattr(module, cmd_name))
-        return typer.main.get_command(app)
+    package = "imgtrain.commands"
+    table = COMMANDS
 
 
 root = typer.Typer(
@@ -91,6 +85,7 @@ def _root(
 
 def main() -> None:
     """Run the command line and leave the process with its exit code."""
+    begin_command()
     sys.exit(run(sys.argv[1:]))
 
 
@@ -109,7 +104,7 @@ def _invoke(argv: Sequence[str]) -> int:
         root(list(argv), prog_name="imgtrain")
     command = typer.main.get_command(root)
     try:
-        with command.make_context("imgtrain", list(argv)) as ctx:
+        with command.make_context("imgtrain", list(argv), obj=tuple(argv)) as ctx:
             command.invoke(ctx)
     except typer.Exit as leaving:
         return leaving.exit_code
@@ -148,7 +143,16 @@ def _as_ours(error: BaseException) -> ImgtrainError | None:
             return InterruptedRun(signal.SIGINT, "stopped")
         case OSError(errno=errno.ENOSPC | errno.EROFS | errno.EDQUOT):
             return disk_error(error, error.filename or "a file")
-    return _machine(error)
+    return _machine(error) or _plugins_own(error)
+
+
+def _plugins_own(error: BaseException) -> ImgtrainError | None:
+    """What went wrong in a function that a plugin registered."""
+    found = blamed(error)
+    if found is None:
+        return None
+    plugin, told = found
+    return SettingsError(f"plugin {plugin} failed: {told}", "IMGTRAIN_DEBUG=1 shows the traceback")
 
 
 def _usage(error: Any) -> SettingsError:
@@ -164,7 +168,7 @@ def _usage(error: Any) -> SettingsError:
 
 def _machine(error: BaseException) -> ImgtrainError | None:
     """What the machine or its packages are to blame for."""
-    if _is_out_of_memory(error):
+    if is_out_of_memory(error):
         return MemoryLimitError(
             "out of memory",
             "lower --batch-size (--accumulation-steps keeps the effective batch) or --image-size",
@@ -175,15 +179,6 @@ def _machine(error: BaseException) -> ImgtrainError | None:
             "install both from one index: pip install --force-reinstall torch torchvision",
         )
     return None
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    torch = sys.modules.get("torch")
-    return (
-        isinstance(error, MemoryError)
-        or (torch is not None and isinstance(error, torch.OutOfMemoryError))
-        or (isinstance(error, RuntimeError) and "can't allocate memory" in str(error))
-    )
 
 
 def _stdout_is_gone() -> bool:

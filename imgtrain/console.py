@@ -6,10 +6,12 @@ and control characters are shown as escapes (a file name cannot paint the termin
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import sys
 import time
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -33,6 +35,16 @@ def one_line(text: str) -> str:
 
 def _escape(found: re.Match[str]) -> str:
     return found.group().encode("unicode_escape").decode("ascii")
+
+
+def text_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Columns set flush: the first to the left, the others to the right."""
+    cells = [list(header), *map(list, rows)]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
+    lines = (
+        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in cells
+    )
+    return "".join(line.rstrip() + "\n" for line in lines)
 
 
 class _Voice:
@@ -72,6 +84,18 @@ def silence() -> None:
     _voice.silent = True
 
 
+@contextlib.contextmanager
+def hushed() -> Iterator[None]:
+    """What is said in the block goes to the log file alone; ``-v`` shows it all the same."""
+    before = _voice.verbosity
+    if before < 1:
+        _voice.verbosity = -2
+    try:
+        yield
+    finally:
+        _voice.verbosity = before
+
+
 def attach_log(path: Path | None) -> None:
     """Also write every message, with its time, at the end of ``path``; None detaches.
 
@@ -104,7 +128,8 @@ def _emit(text: str, style: str, level: int) -> None:
     text = plain(text)
     log_only(text)
     if level <= _voice.verbosity and not _voice.silent:
-        console().print(text, style=style)
+        # a terminal's lines end between words; elsewhere a line stays one
+        console().print(text, style=style, soft_wrap=not console().is_terminal)
 
 
 def say(text: str) -> None:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import yaml
 
 from imgtrain import console
 from imgtrain.data.index import Index
+from imgtrain.engine.schedule import Batches
 from imgtrain.errors import RunError
 from imgtrain.files import read_json
 from imgtrain.rundir import RunDir, find_run, identity_of, unfinished_run
 from imgtrain.settings.catalog import all_settings
 from imgtrain.settings.layers import flatten, from_flat
 from imgtrain.settings.schema import Settings
+
+RESTARTED = "_IMGTRAIN_RESTARTED"
+"""Set for processes that were started here in place of others that died."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +32,15 @@ class Choice:
 
 
 def identity_keys(settings: Settings) -> dict[str, object]:
-    """The settings that make a run this run."""
+    """The settings that make a run this run; the teacher with what its file holds."""
     declared = all_settings()
     flat = flatten(settings)
-    return {k: v for k, v in flat.items() if declared[k].flag.identity != "free"}
+    keys = {k: v for k, v in flat.items() if declared[k].flag.identity != "free"}
+    if settings.loss.teacher is None:
+        return keys
+    from imgtrain.teaching import fingerprint  # brings torch, which a launcher does without
+
+    return keys | {"loss.teacher": f"{settings.loss.teacher} ({fingerprint(settings)})"}
 
 
 def read_saved(run: RunDir) -> Settings:
@@ -66,6 +76,10 @@ def named_run(settings: Settings, set_by_user: Mapping[str, object]) -> Choice:
                 different.append(f"{key} (run: {saved[key]}, now: {value})")
         else:
             saved[key] = value
+    if "hardware.gpus" in set_by_user:  # GPUs by number and processes by count: the newer word
+        saved["hardware.processes"] = set_by_user.get("hardware.processes", 1)
+    elif "hardware.processes" in set_by_user:
+        saved["hardware.gpus"] = None
     if int(saved["train.epochs"]) < saved_epochs:
         raise RunError(
             f"{run.path} was begun with {saved_epochs} epochs "
@@ -94,6 +108,21 @@ def check_data(run: RunDir, index: Index) -> None:
         )
 
 
+def check_same_teacher(run: RunDir, settings: Settings) -> None:
+    """Refuse to go on with another teacher under the same name.
+
+    Raises:
+        RunError: If its file holds something else than when the run began.
+    """
+    key = "loss.teacher"
+    if _asked_before(run).get(key) != identity_keys(settings)[key]:
+        raise RunError(
+            f"{run.path} cannot go on: --teacher {settings.loss.teacher} is not the one that it "
+            "began with",
+            "bring it back, or start a new run without --resume",
+        )
+
+
 def provenance_of(run: RunDir) -> dict[str, Any]:
     """What ``provenance.json`` says; empty where there is none."""
     try:
@@ -103,20 +132,41 @@ def provenance_of(run: RunDir) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+def batches_before(choice: Choice) -> Batches | None:
+    """How the run that goes on cut its batches when it began; None for a new one."""
+    found = provenance_of(choice.run).get("batches") if choice.run is not None else None
+    if not isinstance(found, dict):
+        return None
+    return Batches(**{f.name: int(found[f.name]) for f in fields(Batches)})
+
+
 def _asked_before(run: RunDir) -> dict[str, Any]:
     found = provenance_of(run).get("asked", {})
     return found if isinstance(found, dict) else {}
 
 
+def is_restarted() -> bool:
+    """Whether a launcher started this process again after its group broke down."""
+    return RESTARTED in os.environ or int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
+
+
 def same_command(settings: Settings, fingerprint: str, name: str) -> Choice:
-    """The unfinished run that an equal command began, unless ``--fresh`` is set."""
-    if settings.run.fresh:
+    """The unfinished run that an equal command began, unless ``--fresh`` is set.
+
+    A group of processes that is started again goes on with its run all the same.
+    """
+    if settings.run.fresh and not is_restarted():
         return Choice(None, settings)
     identity = identity_of(identity_keys(settings), fingerprint, name)
     run = unfinished_run(settings.run.output, name, identity)
     if run is None:
         return Choice(None, settings)
     console.say(f"going on with {run.path}, which is unfinished (--fresh starts anew)")
+    return going_on(run, settings)
+
+
+def going_on(run: RunDir, settings: Settings) -> Choice:
+    """The run with its own settings, but for what may differ freely."""
     declared = all_settings()
     flat = flatten(read_saved(run))
     now = flatten(settings)

@@ -11,7 +11,8 @@
     |-- DivergedError      7     the loss is not a number
     |-- DiskError          8     full or read-only
     |-- GateError          9     a check that was asked for said no
-    `-- InterruptedRun   130     stopped by a signal (143 for SIGTERM); the state is saved
+    |-- InterruptedRun   130     stopped by a signal (143 for SIGTERM); the state is saved
+    `-- PrunedRun                a trial fell behind; whoever runs trials hears it, no user does
 """
 
 from __future__ import annotations
@@ -107,6 +108,10 @@ class InterruptedRun(ImgtrainError):  # noqa: N818  # the work was stopped, noth
         return 128 + self.signal_number
 
 
+class PrunedRun(ImgtrainError):  # noqa: N818  # the work was stopped, nothing failed
+    """A trial was ended early: others do better."""
+
+
 DISK_ERRNOS = frozenset({errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EACCES, errno.EPERM})
 
 
@@ -122,6 +127,40 @@ def disk_error(error: OSError, path: object) -> DiskError:
         f"cannot write {path}: {reason}",
         "free some room or choose another place with --output DIR",
     )
+
+
+_EXHAUSTED = (
+    "out of memory",
+    "can't allocate memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "std::bad_alloc",
+)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory could not be had, of a GPU or of the machine."""
+    if isinstance(error, MemoryError):
+        return True
+    if not isinstance(error, RuntimeError):  # torch.OutOfMemoryError is one
+        return False
+    if type(error).__name__ == "OutOfMemoryError":
+        return True
+    words = (*_EXHAUSTED, *(_PERHAPS if _has_limit() else ()))
+    return any(word in str(error) for word in words)
+
+
+_PERHAPS = ("could not create a primitive", "could not create a memory object")
+"""oneDNN says so of lack of memory, and of other things."""
+
+
+def _has_limit() -> bool:
+    """Whether this process's memory is limited."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return False
+    return resource.getrlimit(resource.RLIMIT_DATA)[0] != resource.RLIM_INFINITY
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

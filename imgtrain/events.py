@@ -32,7 +32,7 @@ class StepEnded:
     """Some steps were done since the last event of this kind.
 
     ``step`` counts from 1 within the epoch, ``global_step`` over the whole training;
-    ``train_loss`` and ``train_top1`` are means over the epoch so far.
+    ``train_loss`` and ``train_top1`` are means over the epoch so far; ``epochs`` are now planned.
     """
 
     epoch: int
@@ -43,6 +43,7 @@ class StepEnded:
     train_top1: float
     images_per_second: float
     memory_mb: float
+    epochs: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +67,7 @@ class EpochEnded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunEnded:
-    """Training is over: ``reason`` is ``finished``, ``patience`` or ``signal``."""
+    """Training is over: ``reason`` is ``finished``, ``patience``, ``target`` or ``signal``."""
 
     reason: str
     epoch: int

@@ -14,7 +14,8 @@ Ints = NDArray[np.int64]
 
 def tiny(settings: Settings, index: Index, split: Split) -> tuple[Settings, Split]:
     """Two epochs of about two batches, and one batch to score; every class in turn."""
-    size = settings.train.batch_size * settings.train.accumulation_steps
+    batch = settings.train.batch_size
+    size = (8 if batch == "auto" else batch) * settings.train.accumulation_steps
 
     def some(part: Ints, most: int) -> Ints:
         order = np.argsort(_turn(index.labels[part]), kind="stable")
@@ -25,10 +26,23 @@ def tiny(settings: Settings, index: Index, split: Split) -> tuple[Settings, Spli
         val=some(split.val, size),
         test=some(split.test, size),
     )
-    train = settings.train.model_copy(update={"epochs": 2})
-    warmup = min(settings.schedule.warmup_epochs, 1.0)
-    schedule = settings.schedule.model_copy(update={"warmup_epochs": warmup})
-    return settings.model_copy(update={"train": train, "schedule": schedule}), cut
+    last = settings.train.average_last
+    fewer = {
+        "epochs": 2,
+        "budget": None,
+        "realised": None,
+        "average_last": None if last is None else min(last, 2),
+    }
+    train = settings.train.model_copy(update=fewer)
+    thaws = (2,) if settings.model.unfreeze_epochs else None
+    model = settings.model.model_copy(update={"unfreeze_epochs": thaws})
+    schedule = settings.schedule
+    warmup: dict[str, object] = {"warmup_epochs": min(schedule.warmup_epochs, 1.0)}
+    if schedule.warmup_steps is not None:
+        warmup["warmup_steps"] = min(schedule.warmup_steps, 1)
+    schedule = schedule.model_copy(update=warmup)
+    update = {"train": train, "schedule": schedule, "model": model}
+    return settings.model_copy(update=update), cut
 
 
 def _turn(labels: Ints) -> Ints:

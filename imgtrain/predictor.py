@@ -1,26 +1,30 @@
-"""A trained model that scores pictures: needs ``model.safetensors`` and nothing else."""
+"""Trained models that score pictures: they need their ``model.safetensors`` and nothing else."""
 
 from __future__ import annotations
 
 import errno
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from itertools import tee
 from pathlib import Path
+from typing import cast
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from imgtrain.engine.device import ComputePlan, apply, plan_compute, usable_cores
-from imgtrain.engine.infer import probabilities
+from imgtrain.engine.device import apply, usable_cores
 from imgtrain.engine.model import Recipe
-from imgtrain.engine.state import SCORING_BATCH, Normalise
-from imgtrain.engine.weights import as_layout, read_model
+from imgtrain.engine.state import SCORING_BATCH
+from imgtrain.ensemble import Member, choose, read_members
 from imgtrain.loading.cache import Nowhere
-from imgtrain.loading.loader import Loader, Pictures
-from imgtrain.loading.samplewise import scoring_view
+from imgtrain.loading.loader import AHEAD, Batch, Loader, Pictures
+from imgtrain.loading.newest import Newest
+from imgtrain.loading.preprocess import Preprocess
+from imgtrain.loading.samplewise import View
 from imgtrain.loading.sampling import Share, scoring_shares
-from imgtrain.rundir import find_run
+from imgtrain.loading.tta import views
+from imgtrain.metrics.combining import Rule, combine
 from imgtrain.settings.schema import HardwareSettings
 
 
@@ -30,12 +34,13 @@ class Prediction:
 
     Args:
         path: As it was given.
-        probs: Shape (C,), float32, in class order; None when the picture cannot be read.
+        probs: Shape (C,), in class order, float32, of several models float64; None when the
+            picture cannot be read.
         error: Why it cannot be read; None when it can.
     """
 
     path: str
-    probs: NDArray[np.float32] | None
+    probs: NDArray[np.float32] | NDArray[np.float64] | None
     error: str | None
 
 
@@ -55,81 +60,165 @@ class Files:
 
     def read(self, i: int) -> bytes:
         """The file's bytes."""
-        try:
-            return Path(self._paths[i]).read_bytes()
-        except ValueError as error:  # as in a list from find -print0
-            raise OSError(errno.EINVAL, "the name holds a zero byte") from error
+        return self._place(i).read_bytes()
 
     def stamp(self, i: int) -> tuple[int, int]:
         """Size in bytes, time of change in ns."""
-        found = Path(self._paths[i]).stat()
+        found = self._place(i).stat()
         return found.st_size, found.st_mtime_ns
+
+    def _place(self, i: int) -> Path:
+        if "\0" in self._paths[i]:  # as in a list from find -print0
+            raise OSError(errno.EINVAL, "the name holds a zero byte")
+        return Path(self._paths[i])
 
 
 class Predictor:
-    """A model ready to score.
+    """A model ready to score, or several that score as one.
 
     Args:
-        model: The network, on its device.
-        recipe: What its classes mean and what it wants to see.
-        compute: How it computes.
+        members: The models; they know the same classes.
+        how: How several are combined; see ``imgtrain.metrics.combining``.
     """
 
-    def __init__(self, model: torch.nn.Module, recipe: Recipe, compute: ComputePlan) -> None:
-        self.recipe, self.compute = recipe, compute
-        self._model = as_layout(
-            model, device=compute.torch_device, channels_last=compute.channels_last
-        )
+    def __init__(self, members: Sequence[Member], how: Rule = "mean") -> None:
+        self.members, self.how = tuple(members), how
+        self._weights = np.array([member.weight for member in members], np.float64)
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names in the order of the probabilities."""
-        return self.recipe.classes
+        """Names in the order of the probabilities: that of the first member."""
+        return self.members[0].recipe.classes
+
+    @property
+    def recipe(self) -> Recipe | None:
+        """What the model is; None for several, whose ``members`` have one each."""
+        return self.members[0].recipe if len(self.members) == 1 else None
 
     def predict(self, paths: Iterable[str | Path]) -> list[Prediction]:
         """Score every picture; one that cannot be read has an ``error`` instead of ``probs``."""
         return list(self.stream([str(path) for path in paths]))
 
-    def stream(self, paths: Sequence[str]) -> Iterator[Prediction]:
-        """The same, one after the other, in bounded memory."""
-        pictures = Pictures(Files(paths), self.recipe.preprocess, Nowhere(), on_bad="skip")
-        unknown = np.zeros(len(paths), np.int64)
-        loader = Loader(pictures, unknown, self.compute.torch_device, threads=usable_cores())
-        normalise = Normalise(self.recipe.preprocess, self.compute)
-        view = scoring_view(self.recipe.preprocess)
-        every = np.arange(len(paths), dtype=np.int64)
+    def stream(self, paths: Sequence[str], *, tta: str | None = None) -> Iterator[Prediction]:
+        """The same, one after the other, in bounded memory.
+
+        Members that see pictures in the same way share them: each is decoded once.
+
+        Args:
+            paths: The pictures.
+            tta: Views that are averaged; see ``imgtrain.loading.tta``.
+        """
+        groups: dict[Preprocess, list[int]] = {}
+        for number, member in enumerate(self.members):
+            groups.setdefault(_sight(member), []).append(number)
+        with ExitStack() as stack:
+            lookers = [
+                stack.enter_context(_looking(preprocess, paths, self.members[own[0]], tta))
+                for preprocess, own in groups.items()
+            ]
+            for seen in zip(*(looker.batches() for looker in lookers), strict=True):
+                yield from self._answers(paths, lookers, seen, list(groups.values()))
+
+    def _answers(
+        self,
+        paths: Sequence[str],
+        lookers: Sequence[_Looker],
+        seen: Sequence[tuple[Batch, ...]],
+        groups: Sequence[Sequence[int]],
+    ) -> Iterator[Prediction]:
+        """What all members say of one batch: nothing of a picture that one of them cannot read."""
+        told: dict[int, tuple[NDArray[np.int64], NDArray[np.float32]]] = {}
+        for batches, own in zip(seen, groups, strict=True):
+            for number in own:
+                told[number] = self.members[number].probabilities(batches, self.classes)
+        pictures = seen[0][0].pictures
+        good = pictures
+        for positions, _ in told.values():
+            good = np.intersect1d(good, positions, assume_unique=True)
+        rows = dict(zip(good.tolist(), self._together(told, good), strict=True))
+        for i in pictures.tolist():
+            reasons = [looker.loader.pictures.bad.pop(i, None) for looker in lookers]
+            yield Prediction(paths[i], rows.get(i), next(filter(None, reasons), None))
+
+    def _together(
+        self,
+        told: dict[int, tuple[NDArray[np.int64], NDArray[np.float32]]],
+        good: NDArray[np.int64],
+    ) -> NDArray[np.float32] | NDArray[np.float64]:
+        """Rows of probabilities for the pictures ``good``, which is sorted."""
+        probs = [
+            told[number][1][np.isin(told[number][0], good)] for number in range(len(self.members))
+        ]
+        if len(probs) == 1 or not len(good):
+            return probs[0]
+        return combine(np.stack(probs).astype(np.float64), self.how, self._weights)
+
+
+def _sight(member: Member) -> Preprocess:
+    """How its pictures are decoded and cut; means and deviations are the device's work."""
+    return replace(member.recipe.preprocess, mean=(), std=())
+
+
+@dataclass(frozen=True, slots=True)
+class _Looker:
+    """Batches of the pictures, seen in one way by all views."""
+
+    loader: Loader
+    views: tuple[View, ...]
+    count: int
+
+    def batches(self) -> Iterator[tuple[Batch, ...]]:
+        """Every view's batches side by side, so that a picture is decoded once."""
+        every = np.arange(self.count, dtype=np.int64)
         shares: Iterator[Share] = scoring_shares(every, SCORING_BATCH, rank=0, world_size=1)
-        try:
-            for batch in loader.batches(shares, view):
-                found, probs = probabilities(self._model, [batch], normalise, self.compute)
-                rows = dict(zip(found.tolist(), probs, strict=True))
-                for i in batch.pictures.tolist():
-                    yield Prediction(paths[i], rows.get(i), pictures.bad.pop(i, None))
-        finally:
-            loader.close()
+        streams = [
+            self.loader.batches(own, view)
+            for own, view in zip(tee(shares, len(self.views)), self.views, strict=True)
+        ]
+        return zip(*streams, strict=True)
+
+
+@contextmanager
+def _looking(
+    preprocess: Preprocess, paths: Sequence[str], member: Member, tta: str | None
+) -> Iterator[_Looker]:
+    """Threads that read pictures in one way."""
+    kept = Nowhere() if tta is None else Newest(2 * AHEAD * SCORING_BATCH)
+    pictures = Pictures(Files(paths), preprocess, kept, on_bad="skip")
+    unknown = np.zeros(len(paths), np.int64)
+    loader = Loader(pictures, unknown, member.compute.torch_device, threads=usable_cores())
+    try:
+        yield _Looker(loader, views(preprocess, tta), len(paths))
+    finally:
+        loader.close()
 
 
 def load(
-    run: str | Path | None = None,
+    run: str | Path | Sequence[str | Path] | None = None,
     *,
     output: Path = Path("runs"),
     hardware: HardwareSettings | None = None,
+    ensemble: str | None = None,
 ) -> Predictor:
-    """The model of a run, or of a ``model.safetensors``; the newest run when none is named.
+    """The model of a run, or several as one; the newest run when none is named.
 
     Scoring is in fp32 unless ``hardware.precision`` or ``hardware.amp`` asks otherwise.
 
+    Args:
+        run: A run, a cross-validation, a ``model.safetensors``, or a list of such.
+        output: Folder that holds the runs.
+        hardware: Where it computes, and how.
+        ensemble: How several are combined: ``mean``, ``logits`` or ``vote``; as the
+            cross-validation says, else ``mean``, if not given.
+
     Raises:
-        RunError: If it is not there or broken.
+        RunError: If it is not there or broken, or if runs know different classes.
+        SettingsError: If there is nothing to combine.
     """
-    path = Path(run) if run is not None else None
-    if path is None or not path.is_file():
-        which = None if run is None else str(run)
-        path = find_run(which, output, having="model.safetensors").weights
-    model, recipe = read_model(path)
+    chosen = choose(run, output, ensemble)
     hardware = hardware or HardwareSettings()
     if hardware.precision == "auto" and not hardware.amp:
         hardware = hardware.model_copy(update={"precision": "fp32"})
-    compute = plan_compute(hardware, image_size=recipe.preprocess.size)
-    apply(compute)
-    return Predictor(model, recipe, compute)
+    members = read_members(chosen, hardware)
+    apply(members[0].compute)
+    return Predictor(members, cast("Rule", chosen.how))

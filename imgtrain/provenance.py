@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -20,10 +21,11 @@ from imgtrain.continuing import identity_keys, provenance_of
 from imgtrain.data.index import Index
 from imgtrain.data.split import Split, write_splits
 from imgtrain.engine.device import ComputePlan
+from imgtrain.engine.schedule import Batches
 from imgtrain.files import write_json, write_text
 from imgtrain.rundir import RunDir, identity_of
 from imgtrain.settings.catalog import all_settings
-from imgtrain.settings.layers import flatten, to_yaml
+from imgtrain.settings.layers import flatten, from_flat, to_yaml
 from imgtrain.settings.schema import Settings
 
 Origins = Mapping[str, str]
@@ -42,6 +44,7 @@ def record(
     index: Index,
     split: Split,
     compute: ComputePlan,
+    batches: Batches,
 ) -> None:
     """Write what a run is, before it begins: settings, classes, parts, provenance.
 
@@ -54,25 +57,51 @@ def record(
         index: The pictures.
         split: Their parts.
         compute: How the machine computes.
+        batches: How a step's pictures are cut.
     """
-    flat, before = flatten(settings), flatten(asked)
-    begun_anew = settings.run.model_copy(update={"resume": None, "fresh": False})
-    write_text(run.config, to_yaml(settings.model_copy(update={"run": begun_anew})))
+    write_text(run.config, to_yaml(shareable(settings)))
     write_json(run.path / "classes.json", list(index.classes))
     write_splits(run.path / "splits.csv", index, split)
     found: dict[str, Any] = {
-        "format": 1,
-        "argv": sys.argv,
-        "versions": versions(),
-        "git": git_commit(),
+        **command_record(),
+        **settings_record(asked, settings, origins, index),
         "device": device_name(compute),
         "plan": asdict(compute),
+        "batches": asdict(batches) | {"effective": batches.effective},
         "identity": sorted(
             {
                 identity_of(identity_keys(each), index.fingerprint, name)
                 for each in (asked, settings)
             }
         ),
+    }
+    write_json(run.provenance, _continued(provenance_of(run), found, (index.fingerprint, name)))
+
+
+def shareable(settings: Settings) -> Settings:
+    """The settings without what belongs to this command alone, a database's password above all."""
+    flat = flatten(settings)
+    return from_flat(flat | {"tune.storage": None, "run.fresh": False, "run.resume": None})
+
+
+def command_record() -> dict[str, Any]:
+    """How the command was typed, and by what it was run; no passwords."""
+    return {
+        "format": 1,
+        "argv": [without_password(each) for each in sys.argv],
+        "versions": versions(),
+        "git": git_commit(),
+    }
+
+
+def settings_record(
+    asked: Settings, settings: Settings, origins: Origins, index: Index
+) -> dict[str, Any]:
+    """The settings as asked for and as decided, who set each, and which pictures they are about."""
+    hidden = {"tune.storage": None}  # it may hold a password
+    flat, before = flatten(settings) | hidden, flatten(asked) | hidden
+    root = Path(index.root)
+    return {
         "asked": identity_keys(asked),
         "settings": flat,
         "origins": {
@@ -80,9 +109,8 @@ def record(
             for key, value in flat.items()
         },
         "fingerprint": index.fingerprint,
-        "data_root": str(Path(index.root).absolute()) if Path(index.root).exists() else index.root,
+        "data_root": str(root.absolute()) if root.exists() else index.root,
     }
-    write_json(run.provenance, _continued(provenance_of(run), found, (index.fingerprint, name)))
 
 
 def _continued(
@@ -104,7 +132,8 @@ def _continued(
     grown = {k: v for k, v in now["asked"].items() if all_settings()[k].flag.identity == "grows"}
     asked = before["asked"] | grown
     identities = {*before["identity"], *now["identity"], identity_of(asked, *where)}
-    kept = {key: before[key] for key in ("argv", "versions", "git", "device", "plan")}
+    begun = ("argv", "versions", "git", "device", "plan", "batches")
+    kept = {key: before[key] for key in begun if key in before}
     again = {key: now[key] for key in kept}
     origins = {
         key: before["origins"].get(key, origin)
@@ -122,6 +151,12 @@ def _continued(
             "continued": [*before.get("continued", []), again],
         }
     )
+
+
+def without_password(text: str) -> str:
+    """A text with the passwords of its URLs left out."""
+    text = re.sub(r"(://[^:/@\s]*):\S*@", r"\1@", text)
+    return re.sub(r"([?&]password=)[^&\s]*", r"\1***", text)
 
 
 def versions() -> dict[str, str]:

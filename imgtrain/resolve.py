@@ -9,24 +9,33 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imgtrain import console
+from imgtrain.data.class_weights import effective_weights, given_weights, inverse_weights
 from imgtrain.data.index import Index
 from imgtrain.data.inspect import look
 from imgtrain.data.split import Split
+from imgtrain.engine.freeze import check_freezing
+from imgtrain.engine.hub import why_not
 from imgtrain.engine.model import (
     Recipe,
-    check_name,
+    check_model,
     check_small_stem,
     model_defaults,
     small_stem_fits,
 )
 from imgtrain.engine.optim import default_lr, default_weight_decay
-from imgtrain.engine.weights import can_get_pretrained
+from imgtrain.engine.recompute import check_recomputing
+from imgtrain.engine.sizes import is_known_to_take_any_size, usual_sizes
 from imgtrain.errors import SettingsError
 from imgtrain.loading.loader import Pictures
+from imgtrain.loading.policies.tables import policy_tree
 from imgtrain.loading.preprocess import Preprocess
 from imgtrain.loading.statistics import channel_statistics
+from imgtrain.loading.tta import check_views
+from imgtrain.probing import decide_policy
+from imgtrain.registry import MODELS
+from imgtrain.settings.fields import sizes_and_shares
 from imgtrain.settings.layers import flatten, from_flat
-from imgtrain.settings.schema import Settings
+from imgtrain.settings.schema import ModelSettings, Settings
 
 SMALL = 64
 """Pictures up to this side are seen whole, at their own size, by a network with a small stem."""
@@ -49,8 +58,9 @@ def resolve(settings: Settings, index: Index, split: Split) -> Resolved:
     Raises:
         SettingsError: If the settings contradict the data.
     """
-    check_name(settings.model.name)
-    _check_parts(settings, split)
+    check_network(settings.model)
+    check_views(settings.augment)
+    check_parts(settings, split)
     seen = look(index.source, np.concatenate([split.train, split.val, split.test]))
     natural = index.natural and seen.max_side > SMALL
     own = model_defaults(settings.model.name)
@@ -60,39 +70,81 @@ def resolve(settings: Settings, index: Index, split: Split) -> Resolved:
         if flat[key] == "auto":
             flat[key] = value
 
-    decide("data.image_size", own["size"] if natural else max(4, seen.max_side))
-    decide("data.channels", 3 if seen.colour else 1)
+    sizes = [size for size, _ in sizes_and_shares(settings.train.image_sizes or "")]
+    decide("data.image_size", (sizes or [own["size"] if natural else max(4, seen.max_side)])[-1])
+    decide("data.channels", seen.channels)
+    if natural and _wants_sizes(settings, int(str(flat["data.image_size"]))):
+        flat["train.image_sizes"] = usual_sizes(int(str(flat["data.image_size"])))
+        sizes = [size for size, _ in sizes_and_shares(str(flat["train.image_sizes"]))]
     size = cast("int", flat["data.image_size"])
+    for each in (*sizes, size):  # operations that are none end here
+        policy_tree(settings.augment, size=each, natural=natural)
     for which in ("mean", "std"):
         if flat[f"data.normalize_{which}"] == "model":
-            flat[f"data.normalize_{which}"] = _channels(own[which], int(str(flat["data.channels"])))
+            channels = int(str(flat["data.channels"]))
+            flat[f"data.normalize_{which}"] = _channels(own[which], channels)
     _decide_start(flat, settings, natural=natural)
     decide("model.stem", "small" if small_stem_fits(settings.model.name, size) else "standard")
     if flat["model.stem"] == "small":
         check_small_stem(settings.model.name)
+    decide_policy(flat, settings)
+    heavy = settings.augment.policy == "heavy"
+    decide("augment.mixup_alpha", 0.2 if heavy else 0.0)
+    decide("augment.cutmix_alpha", 1.0 if heavy else 0.0)
+    if settings.balance.strategy == "focal":
+        flat["loss.name"] = "focal"
     _check_statistics(flat)
-    decide("train.monitor", _monitor(index.labels[split.train]) if len(split.val) else "auto")
     decide("optim.weight_decay", default_weight_decay(settings.optim.name))
     return Resolved(from_flat(flat), natural)
 
 
+def check_network(settings: ModelSettings) -> None:
+    """Refuse a network that is unknown, or lacks what is asked of it; no picture is looked at.
+
+    Raises:
+        SettingsError: With the flag concerned.
+    """
+    check_model(settings)
+    check_freezing(settings)
+    if settings.gradient_checkpointing:
+        check_recomputing(settings.name)
+
+
+def _wants_sizes(settings: Settings, size: int) -> bool:
+    """Whether a budget brings progressive sizes along: photos, a network that learns as a whole."""
+    train, name = settings.train, settings.model.name
+    asked = train.budget is not None and train.image_sizes is None and not train.fast_dev
+    fits = size > SMALL and settings.model.freeze is None
+    return asked and fits and is_known_to_take_any_size(name)
+
+
+def decide_monitor(settings: Settings, index: Index, split: Split) -> Settings:
+    """What the best epoch is judged by, once the parts are final; without val it stays open."""
+    if settings.train.monitor != "auto" or not len(split.val):
+        return settings
+    monitor = _monitor(index.labels[split.train])
+    return from_flat({**flatten(settings), "train.monitor": monitor})
+
+
 def decide_lr(settings: Settings, *, effective: int) -> Settings:
-    """The peak learning rate, once the effective batch is known."""
+    """The peak learning rate, once the effective batch is known.
+
+    Downloaded weights that go on learning take less; a new classifier on what is frozen, and
+    weights of the user's own, learn as from scratch.
+    """
     if settings.optim.lr != "auto":
         return settings
-    lr = default_lr(
-        settings.optim.name,
-        effective=effective,
-        pretrained=settings.model.pretrained is True or settings.model.weights is not None,
-    )
+    model = settings.model
+    tunes = model.pretrained is True and model.freeze != "backbone"
+    lr = default_lr(settings.optim.name, effective=effective, pretrained=tunes)
     return from_flat({**flatten(settings), "optim.lr": lr})
 
 
-def _channels(values: tuple[float, ...], channels: int) -> list[float]:
-    """The model's statistics for colour, or their mean for grey."""
+def _channels(values: tuple[float, ...], channels: int) -> list[float] | Literal["auto"]:
+    """The model's statistics for colour, their mean for grey; it knows nothing of other planes."""
     if channels == len(values):
         return list(values)
-    return [sum(values) / len(values)] * channels
+    return [sum(values) / len(values)] if channels == 1 else "auto"
 
 
 def _decide_start(flat: dict[str, Any], settings: Settings, *, natural: bool) -> None:
@@ -104,18 +156,35 @@ def _decide_start(flat: dict[str, Any], settings: Settings, *, natural: bool) ->
             raise SettingsError(
                 "--pretrained and --weights name two starts", "leave out one of them"
             )
+    if settings.model.name in MODELS:
+        flat["model.pretrained"] = flat["model.pretrained"] is True  # refused where it is built
     if flat["model.pretrained"] != "auto":
         return
-    found = can_get_pretrained(settings.model.name, offline=settings.hardware.offline)
-    flat["model.pretrained"] = found
-    if not found:
+    reason = why_not(settings.model.name, offline=settings.hardware.offline)
+    flat["model.pretrained"] = reason is None
+    if reason is not None:
         console.say(
-            f"training from scratch: pretrained weights of {settings.model.name} are neither on "
-            "this machine nor reachable (--weights FILE starts from your own)"
+            f"training from scratch: no pretrained weights of {settings.model.name}: {reason} "
+            "(--weights FILE starts from your own)"
         )
 
 
-def _check_parts(settings: Settings, split: Split) -> None:
+def check_parts(settings: Settings, split: Split) -> None:
+    """Refuse what needs a validation part where there is none.
+
+    Raises:
+        SettingsError: With the flag concerned.
+    """
+    if not len(split.val) and settings.schedule.name == "plateau":
+        raise SettingsError(
+            "--lr-scheduler plateau needs a validation part, and there is none",
+            "give val a share with --split-ratio, or take another schedule",
+        )
+    if not len(split.val) and settings.train.target_metric is not None:
+        raise SettingsError(
+            "--target-metric needs a validation part, and there is none",
+            "give val a share with --split-ratio, or leave out --target-metric",
+        )
     if not len(split.val) and settings.train.patience is not None:
         raise SettingsError(
             "--patience needs a validation part, and there is none",
@@ -149,7 +218,7 @@ def _monitor(labels: NDArray[np.int64]) -> str:
 def make_preprocess(settings: Settings, *, natural: bool) -> Preprocess:
     """How pictures become tensors; statistics that are still ``auto`` are left at 0.5."""
     data = settings.data
-    channels = cast("Literal[1, 3]", data.channels)
+    channels = int(data.channels)
     unknown = (0.5,) * channels
     return Preprocess.for_pictures(
         size=int(data.image_size),
@@ -169,7 +238,7 @@ def measure_statistics(
     data = settings.data
     if "auto" not in (data.normalize_mean, data.normalize_std):
         return settings
-    mean, std = channel_statistics(pictures, train)
+    mean, std = channel_statistics(pictures, train, root=data.root)
     flat = flatten(settings)
     for key, value in (("data.normalize_mean", mean), ("data.normalize_std", std)):
         if flat[key] == "auto":
@@ -186,4 +255,28 @@ def make_recipe(settings: Settings, classes: tuple[str, ...], preprocess: Prepro
         drop_rate=settings.model.drop_rate,
         drop_path=settings.model.drop_path,
         preprocess=preprocess,
+        head=settings.model.head,
+        drop_block=settings.model.drop_block,
+        attention=settings.model.attention,
+        attention_index=settings.model.attention_index,
+        plugin=MODELS.plugin(settings.model.name),
     )
+
+
+def class_weights(
+    settings: Settings, classes: tuple[str, ...], labels: NDArray[np.int64]
+) -> NDArray[np.float64] | None:
+    """What each class counts in the loss, (C,): as given, or from the training part's labels.
+
+    Raises:
+        SettingsError: If the given ones do not fit the classes.
+    """
+    given, balance = settings.loss.class_weights or settings.loss.focal_alpha, settings.balance
+    if given is not None:
+        return given_weights(given, classes)
+    if not (balance.auto_weights or balance.strategy == "weights"):
+        return None
+    counts = np.bincount(labels, minlength=len(classes))
+    if balance.weighting == "effective":
+        return effective_weights(counts)
+    return inverse_weights(counts)

@@ -10,7 +10,9 @@ import errno
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,7 +69,7 @@ class RunDir:
         return found if isinstance(found, dict) else {}
 
     def set_status(self, state: str, **more: object) -> None:
-        """Write ``status.json``: ``running``, ``finished``, ``interrupted`` or ``failed``."""
+        """Write ``status.json``: running, finished, interrupted, pruned or failed."""
         write_json(
             self.path / "status.json",
             {"format": FORMAT, "state": state, "pid": os.getpid(), **more},
@@ -110,8 +112,10 @@ def check_format(run: RunDir) -> None:
         )
 
 
-def find_run(which: str | None, output: Path, *, having: str = "status.json") -> RunDir:
-    """The run of that name or path, or the newest one that has the file ``having``.
+def find_run(
+    which: str | None, output: Path, *, having: str | Sequence[str] = "status.json"
+) -> RunDir:
+    """The run of that name or path, or the newest one that has the file ``having``, or one of them.
 
     Raises:
         RunError: If there is none.
@@ -127,16 +131,17 @@ def find_run(which: str | None, output: Path, *, having: str = "status.json") ->
             f"no run {which!r} here or in {output}{nearest(which, known)}",
             f"runs in {output}: {', '.join(known[:10])}" if known else "train one: imgtrain train",
         )
+    wanted = [having] if isinstance(having, str) else having
     for path in _runs_in(output):
-        if (path / having).is_file():
+        if any((path / name).is_file() for name in wanted):
             run = RunDir(path)
             check_format(run)
             return run
-    raise RunError(f"no run with a {having} in {output}", "train one first: imgtrain train")
+    raise RunError(f"no run with a {wanted[0]} in {output}", "train one first: imgtrain train")
 
 
-def unfinished_run(output: Path, name: str, identity: str) -> RunDir | None:
-    """The newest run of that identity, if it is not finished yet."""
+def runs_of(output: Path, name: str, identity: str) -> Iterator[RunDir]:
+    """Runs of that identity in ``output``, called ``name`` or ``name-N``, newest first."""
     for path in _runs_in(output):
         if path.name != name and not path.name.startswith(f"{name}-"):
             continue
@@ -146,8 +151,13 @@ def unfinished_run(output: Path, name: str, identity: str) -> RunDir | None:
         except (OSError, ValueError, AttributeError):
             continue
         if identity in known:
-            return None if run.is_finished else run
-    return None
+            yield run
+
+
+def unfinished_run(output: Path, name: str, identity: str) -> RunDir | None:
+    """The newest run of that identity, if it is not finished yet."""
+    run = next(runs_of(output, name, identity), None)
+    return None if run is None or run.is_finished else run
 
 
 def new_run(output: Path, name: str) -> RunDir:
@@ -172,6 +182,23 @@ def new_run(output: Path, name: str) -> RunDir:
             return RunDir(path)
     except OSError as error:  # a file in the place of ``output``, too
         raise disk_error(error, output / name) from error
+
+
+def new_place(run: RunDir) -> None:
+    """Make this very folder of a run, with its status; nothing if another process has just done it.
+
+    Raises:
+        DiskError: If it cannot be made.
+    """
+    draft = RunDir(run.path.with_name(f".{run.name}.{uuid.uuid4().hex}.tmp"))
+    try:
+        draft.checkpoints.mkdir(parents=True)
+        draft.set_status("running")
+        draft.path.rename(run.path)
+    except OSError as error:
+        if not run.path.is_dir():
+            raise disk_error(error, run.path) from error
+        shutil.rmtree(draft.path, ignore_errors=True)
 
 
 @contextlib.contextmanager

@@ -14,12 +14,16 @@ from imgtrain import console
 from imgtrain.data.index import PARTS, Index
 from imgtrain.data.split import Split
 from imgtrain.engine.checkpoint import load_tensors
-from imgtrain.engine.infer import probabilities
+from imgtrain.engine.device import apply
+from imgtrain.engine.infer import averaged, probabilities
 from imgtrain.engine.model import Recipe
-from imgtrain.engine.state import Normalise, TrainState
+from imgtrain.engine.sharding import is_shared_out, load_weights
+from imgtrain.engine.state import TrainState
 from imgtrain.engine.weights import save_model
 from imgtrain.errors import InterruptedRun, RunError
 from imgtrain.files import write_csv, write_json
+from imgtrain.loading.tta import views
+from imgtrain.probing import through_network, whole_model
 from imgtrain.report.plots import write_training_curves
 from imgtrain.report.results import write_results
 from imgtrain.rundir import RunDir
@@ -27,21 +31,49 @@ from imgtrain.stopping import Stop
 
 
 def score_run(
-    run: RunDir, state: TrainState, recipe: Recipe, index: Index, split: Split, *, stop: Stop
+    run: RunDir,
+    state: TrainState,
+    recipe: Recipe,
+    index: Index,
+    split: Split,
+    *,
+    stop: Stop,
+    tta: str | None = None,
+    quarantine: bool = False,
+    draws: bool = True,
 ) -> dict[str, Any]:
     """Score the best weights in fp32, and write all that a finished run holds but its page.
+
+    Args:
+        run: Its folder.
+        state: The training that ended.
+        recipe: What its network is.
+        index: The pictures.
+        split: Their parts.
+        stop: Whether a signal came.
+        tta: Test-time views that are averaged; see ``imgtrain.loading.tta``.
+        quarantine: Whether unreadable pictures are copied into the run.
+        draws: Whether PNG figures are written.
 
     Returns:
         The content of ``metrics.json``.
     """
-    state.model.load_state_dict(_best_weights(run))
+    weights = state.world.from_first(lambda: _best_weights(run))
+    load_weights(state.model, weights)
+    network = whole_model(state)
+    if tta is not None:
+        state = through_network(state)
     metrics: dict[str, Any] = {"format": 1, "best_epoch": state.progress.best_epoch}
+    if tta is not None:
+        metrics["tta"] = tta
+    if state.average is not None:
+        metrics["average_last"] = state.average.last
     for part in ("val", "test"):
         positions = getattr(split, part)
         if not len(positions):
             continue
         console.detail(f"scoring {part}: {len(positions)} pictures")
-        found, probs = score_part(state, positions, run, stop)
+        found, probs = score_part(state, positions, run, stop, tta=tta)
         if state.world.is_first and len(found):
             metrics[part] = write_results(
                 run.path,
@@ -50,13 +82,16 @@ def score_run(
                 labels=index.labels[found],
                 probs=probs.astype(np.float64),
                 classes=index.classes,
+                draws=draws,
             )
         _leave_if_stopped(state, run, stop)
     bad = _all_bad(state)
     if state.world.is_first:
-        save_model(run.weights, state.model, recipe)
-        _write_bad(run, index, split, bad)
-        write_training_curves(run.path, state.progress.history)
+        kept = weights if is_shared_out(state.model) else network
+        save_model(run.weights, kept, recipe)
+        write_bad(run, index, split, bad, quarantine=quarantine)
+        if draws:
+            write_training_curves(run.path, state.progress.history)
         write_json(run.path / "metrics.json", metrics)
     state.world.wait()
     return metrics
@@ -85,22 +120,34 @@ def _leave_if_stopped(state: TrainState, run: RunDir, stop: Stop) -> None:
 
 
 def score_part(
-    state: TrainState, positions: NDArray[np.int64], run: RunDir, stop: Stop
+    state: TrainState,
+    positions: NDArray[np.int64],
+    run: RunDir,
+    stop: Stop,
+    *,
+    tta: str | None = None,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Positions and probabilities of every picture that can be read, in order, in all processes."""
+    preprocess = state.loader.pictures.preprocess
     exact = replace(state.compute, precision="fp32")
+    apply(exact)
 
     def watch(_: int) -> None:
         if state.world.size == 1:
             _leave_if_stopped(state, run, stop)
 
-    mine = probabilities(
-        state.model,
-        state.scoring_batches(positions),
-        Normalise(state.loader.pictures.preprocess, exact),
-        exact,
-        watch=watch,
-    )
+    found = [
+        probabilities(
+            state.model,
+            state.scoring_batches(positions, view),
+            state.normalise,
+            exact,
+            watch=watch,
+            pieces=state.scoring,
+        )
+        for view in views(preprocess, tta)
+    ]
+    mine = found[0][0], averaged([probs for _, probs in found])
     shares = [share for share in state.world.gather(mine) if len(share[0])]
     if not shares:
         return np.empty(0, np.int64), np.empty((0, 0), np.float32)
@@ -115,10 +162,16 @@ def _all_bad(state: TrainState) -> dict[int, str]:
     return found
 
 
-def _write_bad(run: RunDir, index: Index, split: Split, bad: dict[int, str]) -> None:
+def write_bad(
+    run: RunDir, index: Index, split: Split, bad: dict[int, str], *, quarantine: bool
+) -> None:
     """List the pictures that were left out, and say so."""
     if not bad:
         return
+    if quarantine:
+        from imgtrain.checking.quarantine import copy_aside
+
+        copy_aside(index.source, bad, run.path / "quarantine")
     rows = [
         (index.source.path(i), part, bad[i])
         for part in PARTS

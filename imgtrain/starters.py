@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -21,6 +23,11 @@ def templates() -> Traversable:
 def read_template(name: str) -> str:
     """The text of one template."""
     return (templates() / name).read_text(encoding="utf-8")
+
+
+def filled(name: str, pieces: Mapping[str, str]) -> str:
+    """A template with ``{{piece}}`` put in place, in one pass: no piece is looked into again."""
+    return re.sub(r"\{\{(\w+)\}\}", lambda match: pieces[match[1]], read_template(name))
 
 
 def starter_names() -> list[str]:

@@ -2,40 +2,72 @@
 
 from __future__ import annotations
 
-import time
+import os
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack, closing
-from dataclasses import dataclass, replace
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from imgtrain import console, rundir
-from imgtrain.assembly import announce, assemble, ready_device
-from imgtrain.continuing import Choice, check_data, named_run, same_command
+import torch
+
+from imgtrain import console
+from imgtrain.announcing import announce
+from imgtrain.budgeting import (
+    give_keeper,
+    refuse_hopeless,
+    seconds_of_ending,
+    write_realised,
+)
+from imgtrain.classical_training import check_asked, train_classical
+from imgtrain.continuing import (
+    Choice,
+    batches_before,
+    check_data,
+    check_same_teacher,
+    same_command,
+)
 from imgtrain.data.index import Index, read_index
-from imgtrain.data.split import Split, make_split
-from imgtrain.engine.checkpoint import Checkpoints
-from imgtrain.engine.device import ComputePlan, choose_device, usable_cores
+from imgtrain.engine.device import TINY, choose_device, choose_precision
 from imgtrain.engine.loop import fit
-from imgtrain.engine.model import Recipe
 from imgtrain.engine.state import TrainState
 from imgtrain.engine.world import World, local_place
-from imgtrain.errors import DataError, InterruptedRun
+from imgtrain.errors import InterruptedRun
 from imgtrain.events import Event, RunEnded
-from imgtrain.fast_dev import tiny
 from imgtrain.files import read_json, write_json
+from imgtrain.known_sets import settle_root
+from imgtrain.launching import refuse_alone, refuse_to_start_others
 from imgtrain.listeners.history import history
 from imgtrain.listeners.progress import progress
-from imgtrain.loading.cache import open_store
-from imgtrain.loading.loader import Loader, Pictures
+from imgtrain.listeners.unread import unread_classes
+from imgtrain.loading.rows import RowLoader
+from imgtrain.loading.shelf import Shelf
+from imgtrain.memory_profile import memory_profiled
+from imgtrain.opening import (
+    check_same_pictures,
+    checkpoints_of,
+    cut_parts,
+    has_checkpoint,
+    name_of,
+    open_run,
+    origins_of,
+    restore,
+    resumed,
+    working,
+)
+from imgtrain.preparing import Clock, Ground, Prepared, prepare
 from imgtrain.provenance import Origins, record
+from imgtrain.rate_finding import settle_rate
 from imgtrain.report.page import write_page
-from imgtrain.resolve import make_preprocess, make_recipe, measure_statistics, resolve
+from imgtrain.resolve import check_network
 from imgtrain.rundir import RunDir
 from imgtrain.scoring import picture_reader, score_run, tell
-from imgtrain.settings.layers import flatten, from_flat
+from imgtrain.settings.classical import estimator_of
+from imgtrain.settings.effects import check_effects
 from imgtrain.settings.schema import Settings
 from imgtrain.stopping import Stop, listening
+from imgtrain.teaching import teacher_file
+from imgtrain.wall_clock import command_began
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,20 +76,6 @@ class RunResult:
 
     run: Path
     metrics: Mapping[str, Any]
-
-
-@dataclass(slots=True)
-class Clock:
-    """Seconds of each phase, for ``timing.json``."""
-
-    begun: float
-    phases: dict[str, float]
-
-    def lap(self, phase: str) -> None:
-        """What has passed since the last lap was ``phase``."""
-        now = time.monotonic()
-        self.phases[phase] = round(now - self.begun, 3)
-        self.begun = now
 
 
 def train(settings: Settings, *, origins: Origins | None = None) -> RunResult:
@@ -72,12 +90,32 @@ def train(settings: Settings, *, origins: Origins | None = None) -> RunResult:
     Raises:
         ImgtrainError: One of its kinds, with a message for the user.
     """
-    clock = Clock(time.monotonic(), {})
-    origins = origins or _origins(settings)
+    clock, begun = Clock(), command_began()
+    clock.command, clock.ending = begun, seconds_of_ending(begun)
+    refuse_to_start_others(settings)
+    refuse_hopeless(settings.train.budget, clock.ending, begun)
+    origins, device = check_start(settings, origins)
+    with World.joined(device) as world:
+        return _train_in(world, settings, origins, clock)
+
+
+def check_start(settings: Settings, origins: Origins | None) -> tuple[Origins, torch.device]:
+    """Refuse, before any data is read, what cannot be; who set what, and the device.
+
+    Raises:
+        SettingsError: With the setting concerned.
+        OutsideError: If a package is missing.
+    """
+    if origins is None:
+        origins = origins_of(settings)
+        for sentence in check_effects(settings, origins):
+            console.warn(sentence)
+    check_asked(settings, origins)
     rank, size = local_place()
     device = choose_device(settings.hardware, local_rank=rank, local_size=size)
-    with World.joined(device.type) as world:
-        return _train_in(world, settings, origins, clock)
+    choose_precision(settings.hardware, device, image_size=TINY)  # or refuse, before data is read
+    refuse_alone(settings, int(os.environ.get("WORLD_SIZE", "1")))
+    return origins, device
 
 
 def _train_in(world: World, settings: Settings, origins: Origins, clock: Clock) -> RunResult:
@@ -85,218 +123,211 @@ def _train_in(world: World, settings: Settings, origins: Origins, clock: Clock) 
     if not world.is_first:
         console.silence()
     with ExitStack() as stack:
-        choice = _named(settings, origins)
+        choice = world.from_first(lambda: resumed(settings, origins))
         asked = choice.settings
-        index = read_index(asked.data.root, group_by=asked.data.group_by)
-        name = _name(asked, index)
-        if choice.run is None:
-            choice = same_command(asked, index.fingerprint, name)
-        else:
-            check_data(choice.run, index)
-        done = _already_done(choice)
+        look_ahead(asked)
+        again = settings.run.resume
+        console.say(f"reading {asked.data.root}" if again is None else f"resuming {again}")
+        index = read_index(settle_root(asked), group_by=asked.data.group_by)
+        check_same_pictures(index, world)
+        name = name_of(asked, index)
+        choice, done = world.from_first(lambda: _chosen(choice, index, name))
         if done is not None:
             return done
-        split, sentences = make_split(index, asked.data.split_ratio, asked.data.split_seed)
-        for sentence in (*index.notes, *sentences):
-            console.say(sentence)
+        split = cut_parts(index, asked.data)
         clock.lap("index")
-        job = _Job(world, choice.settings, index, split, clock)
-        begins = choice.run is None or not _checkpoints(choice.run, asked).exist()
-        state, recipe, compute = job.prepare(stack, begins=begins)
-        run = _open(stack, choice, name, world)
+        shelf = stack.enter_context(Shelf(index))
+        ground = Ground(index=index, split=split, shelf=shelf)
+        return train_once(
+            choice, ground, asked=asked, name=name, world=world, origins=origins, clock=clock
+        )
+
+
+def train_once(
+    choice: Choice,
+    ground: Ground,
+    *,
+    asked: Settings,
+    name: str,
+    world: World,
+    origins: Origins,
+    clock: Clock,
+) -> RunResult:
+    """One training on given parts, in a run folder of its own, to its end.
+
+    Args:
+        choice: The run to go on with, if there is one, and the settings.
+        ground: What is trained on.
+        asked: The settings as they came, with their open ends.
+        name: What the run is called, without a number.
+        world: The processes that train together.
+        origins: Who set what.
+        clock: Hears when each phase is over.
+
+    Raises:
+        ImgtrainError: One of its kinds, with a message for the user.
+    """
+    with ExitStack() as stack:
+        if estimator_of(asked.model.name) is not None:
+            ended = train_classical(
+                choice,
+                ground,
+                asked=asked,
+                name=name,
+                world=world,
+                stack=stack,
+                origins=origins,
+                clock=clock,
+            )
+            return RunResult(*ended)
+        begins = world.from_first(lambda: not has_checkpoint(choice))
+        begun = world.from_first(lambda: batches_before(choice))
+        settings, rate = settle_rate(choice.settings, world)
+        ready = prepare(
+            settings, ground, world=world, stack=stack, begins=begins, begun=begun, clock=clock
+        )
+        give_keeper(
+            ready.state, ready.settings, ready.split, begun=clock.command, ending=clock.ending
+        )
+        run = open_run(stack, choice, name, world)
         if not begins:
-            _restore(state, _checkpoints(run, job.settings))
+            restore(ready.state, checkpoints_of(run, ready.settings))
         if world.is_first:
             record(
                 run,
                 asked=asked,
-                settings=job.settings,
+                settings=ready.settings,
                 origins=origins,
                 name=name,
-                index=index,
-                split=job.split,
-                compute=compute,
+                index=ready.index,
+                split=ready.split,
+                compute=ready.compute,
+                batches=ready.state.batches,
             )
-            run.set_status("running", epochs=job.settings.train.epochs)
-        try:
-            return job.work(run, state, recipe)
-        except BaseException as error:
-            if world.is_first and not isinstance(error, InterruptedRun):
-                run.set_status("failed", epochs=job.settings.train.epochs, error=str(error))
-            raise
+            if ready.leaks is not None:
+                ready.leaks.write(run.path / "leaks.csv", ready.index)
+            if rate is not None:
+                rate.write(run.path, run.path / "plots")
+        with working(run, world, epochs=ready.settings.train.epochs):
+            return _Job(ready, clock, ground.hears, draws=ground.draws).work(run)
 
 
-def _origins(settings: Settings) -> dict[str, str]:
-    """In Python, what was given counts as set by the user."""
-    given = {
-        f"{section}.{key}"
-        for section in settings.model_fields_set
-        for key in getattr(settings, section).model_fields_set
-    }
-    return {key: "python" if key in given else "default" for key in flatten(settings)}
+def look_ahead(asked: Settings) -> None:
+    """A teacher that is missing or a network that lacks what is asked ends before data is read."""
+    teacher_file(asked)
+    if estimator_of(asked.model.name) is None:
+        check_network(asked.model)
 
 
-def _named(settings: Settings, origins: Origins) -> Choice:
-    """The run of ``--resume``, if there is one."""
-    if settings.run.resume is None:
-        return Choice(None, settings)
-    flat = flatten(settings)
-    quiet = ("default", settings.data.root)
-    return named_run(settings, {k: flat[k] for k, o in origins.items() if o not in quiet})
-
-
-def _name(settings: Settings, index: Index) -> str:
-    """The run's name: as given, or from data and model."""
-    if settings.run.name:
-        return settings.run.name
-    data = Path(index.root).resolve().stem or "pictures"
-    name = f"{data}-{settings.model.name.replace('/', '_')}"
-    return f"{name}-fast-dev" if settings.train.fast_dev else name
-
-
-def _checkpoints(run: RunDir, settings: Settings) -> Checkpoints:
-    train = settings.train
-    return Checkpoints(run.checkpoints, every=train.checkpoint_freq, keep=train.keep)
-
-
-def _restore(state: TrainState, checkpoints: Checkpoints) -> None:
-    """Go on where the run stood; one that was over goes on if it was given more epochs."""
-    path = checkpoints.restore(state)
-    progress = state.progress
-    done = progress.epoch - 1
-    if progress.reason is not None and done < state.plan.epochs > progress.planned:
-        progress.reason, progress.patient_from = None, done
-    if progress.reason is not None:
-        console.say(f"training is finished ({path.name}); scoring is left")
-        return
-    best = f", best so far: epoch {progress.best_epoch}" if progress.best_epoch else ""
-    console.say(f"restored {path.name}: epoch {progress.epoch}, step {progress.step}{best}")
+def _chosen(choice: Choice, index: Index, name: str) -> tuple[Choice, RunResult | None]:
+    """The run to go on with, and its result if there is nothing left to do."""
+    if choice.run is None:
+        choice = same_command(choice.settings, index.fingerprint, name)
+    else:
+        check_data(choice.run, index)
+        check_same_teacher(choice.run, choice.settings)
+    return choice, _already_done(choice)
 
 
 def _already_done(choice: Choice) -> RunResult | None:
     """A finished run that was not given more epochs."""
     run, epochs = choice.run, choice.settings.train.epochs
-    if run is None or not run.is_finished or epochs > run.status().get("epochs", epochs):
+    more = epochs > run.status().get("epochs", epochs) if run is not None else False
+    if run is None or not run.is_finished or (more and choice.settings.train.budget is None):
         return None
-    console.say(f"{run.path} is finished; nothing to do (more --epochs go on)")
+    ended = estimator_of(choice.settings.model.name) or choice.settings.train.budget is not None
+    way_on = "" if ended else " (more --epochs go on)"
+    console.say(f"{run.path} is finished; nothing to do{way_on}")
     return RunResult(run.path, read_json(run.path / "metrics.json"))
 
 
-def _open(stack: ExitStack, choice: Choice, name: str, world: World) -> RunDir:
-    """The run's folder, in all processes; the first one makes and locks it."""
-    run = choice.run
-    if world.is_first:
-        run = run or rundir.new_run(choice.settings.run.output, name)
-        stack.enter_context(rundir.locked(run))
-        stack.callback(console.attach_log, None)
-        console.attach_log(run.log)
-    return RunDir(Path(world.gather(run and str(run.path))[0]))
-
-
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Job:
-    """One training; ``settings`` and ``split`` become final in ``prepare``."""
+    """One training that can begin."""
 
-    world: World
-    settings: Settings
-    index: Index
-    split: Split
+    ready: Prepared
     clock: Clock
+    hears: tuple[Callable[[Event], None], ...] = ()
+    draws: bool = True
 
-    def prepare(self, stack: ExitStack, *, begins: bool) -> tuple[TrainState, Recipe, ComputePlan]:
-        """Decide what is open, open the pictures, build the network.
-
-        A run that does not begin takes its weights from a checkpoint, not from where it started.
-        """
-        if self.settings.train.fast_dev:
-            self.settings, self.split = tiny(self.settings, self.index, self.split)
-        self._check_split()
-        resolved = resolve(self.settings, self.index, self.split)
-        settings = from_flat(self.world.gather(flatten(resolved.settings))[0])
-        source, data = self.index.source, self.settings.data
-        preprocess = make_preprocess(settings, natural=resolved.natural)
-        compute = ready_device(settings.hardware, image_size=preprocess.size)
-        kept = open_store(
-            source, self.index.root, preprocess, kind=data.cache, gigabytes=data.cache_gb
-        )
-        store = stack.enter_context(closing(kept))
-        pictures = Pictures(source, preprocess, store, on_bad=data.on_bad_image)
-        settings = measure_statistics(settings, pictures, self.split.train)
-        pictures.preprocess = make_preprocess(settings, natural=resolved.natural)
-        threads = usable_cores() if data.workers == "auto" else data.workers
-        loader = Loader(pictures, self.index.labels, compute.torch_device, threads=threads)
-        stack.callback(loader.close)
-        recipe = make_recipe(settings, self.index.classes, pictures.preprocess)
-        state, self.settings = assemble(
-            replace(resolved, settings=settings),
-            self.split,
-            recipe=recipe,
-            compute=compute,
-            loader=loader,
-            world=self.world,
-            begins=begins,
-        )
-        return state, recipe, compute
-
-    def _check_split(self) -> None:
-        count = len(self.split.train)
-        if count < 2:  # noqa: PLR2004  # batch normalisation needs two
-            raise DataError(
-                f"{self.index.root}: {count} training pictures, at least 2 are needed",
-                "add pictures, or give train a larger share with --split-ratio",
-            )
-
-    def work(self, run: RunDir, state: TrainState, recipe: Recipe) -> RunResult:
+    def work(self, run: RunDir) -> RunResult:
         """Train, score, report."""
-        announce(run, state, recipe, self.split)
+        ready, state = self.ready, self.ready.state
+        announce(run, state, ready.recipe, ready.split, ready.settings)
         self.clock.lap("start")
         with listening() as stop:
-            self._fit(run, state, stop)
+            if isinstance(state.loader, RowLoader) and not state.loader.ready(stop):
+                _interrupted(run, state, stop)
+            self._fit(run, stop)
             self.clock.lap("train")
-            metrics = score_run(run, state, recipe, self.index, self.split, stop=stop)
+            if state.world.is_first:
+                write_realised(run, state, ready.settings)
+            metrics = score_run(
+                run,
+                state,
+                ready.recipe,
+                ready.index,
+                ready.split,
+                stop=stop,
+                tta=ready.settings.augment.tta,
+                quarantine=ready.settings.data.on_bad_image == "quarantine",
+                draws=self.draws,
+            )
             self.clock.lap("score")
-        if self.world.is_first:
+        if state.world.is_first:
             write_json(run.path / "timing.json", self.clock.phases)
-            write_page(run.path, read=picture_reader(self.index), state="finished")
-            run.set_status("finished", epochs=self.settings.train.epochs)
+            write_page(run.path, read=picture_reader(ready.index), state="finished")
+            run.set_status("finished", epochs=ready.settings.train.epochs)
             tell(run, dict(metrics))
         return RunResult(run.path, metrics)
 
-    def _fit(self, run: RunDir, state: TrainState, stop: Stop) -> None:
+    def _fit(self, run: RunDir, stop: Stop) -> None:
         """Train, with everyone listening."""
-        checkpoints = _checkpoints(run, self.settings)
-        checkpoints.check_room(state)
+        state, settings = self.ready.state, self.ready.settings
+        index, train = self.ready.index, self.ready.split.train
+        checkpoints = checkpoints_of(run, settings)
+        if state.world.is_first:
+            checkpoints.check_room(state)
         events = fit(
             state,
             checkpoints,
-            checkpoint_seconds=60 * self.settings.train.checkpoint_minutes,
+            checkpoint_seconds=60 * settings.train.checkpoint_minutes,
             stopped=stop,
         )
         end: Event | None = None
         with ExitStack() as stack:
             listeners: list[Callable[[Event], None]] = []
-            if self.world.is_first:
+            if state.world.is_first:
                 listeners.append(stack.enter_context(history(run.path)))
                 listeners.append(stack.enter_context(progress()))
+                listeners.append(unread_classes(index, train, state.loader.pictures.bad))
+            profile = settings.hardware.memory_profile
+            stack.enter_context(memory_profiled(state, run.path, wanted=profile))
+            listeners += self.hears
             for event in events:
                 end = event
                 for listener in listeners:
                     listener(event)
         assert isinstance(end, RunEnded)
         if end.reason == "signal":
-            self._interrupted(run, state, stop)
+            _interrupted(run, state, stop)
+        if end.reason == "target":
+            console.say(
+                f"stopped after epoch {end.epoch}: {state.monitor} reached {state.target:g}"
+            )
         if end.reason == "patience":
             console.say(
                 f"stopped after epoch {end.epoch}: no better {state.monitor} "
                 f"in {state.patience} epochs"
             )
 
-    def _interrupted(self, run: RunDir, state: TrainState, stop: Stop) -> None:
-        if self.world.is_first:
-            run.set_status("interrupted", epochs=state.plan.epochs)
-        raise InterruptedRun(
-            stop.number or 2,
-            f"stopped in epoch {state.progress.epoch} after step {state.progress.step}; "
-            f"everything is saved in {run.path}",
-            "the same command goes on from there",
-        )
+
+def _interrupted(run: RunDir, state: TrainState, stop: Stop) -> None:
+    if state.world.is_first:
+        run.set_status("interrupted", epochs=state.plan.epochs)
+    raise InterruptedRun(
+        stop.number or 2,
+        f"stopped in epoch {state.progress.epoch} after step {state.progress.step}; "
+        f"everything is saved in {run.path}",
+        "the same command goes on from there",
+    )

@@ -16,27 +16,46 @@ MODULES = {
 }
 FLOORS = (
     ("imgtrain.errors", -1),
+    ("imgtrain.registry", -1),
     ("imgtrain.events", 0),
     ("imgtrain.console", 0),
     ("imgtrain.files", 0),
     ("imgtrain.rundir", 0),
+    ("imgtrain.ensemble_file", 0),
     ("imgtrain.starters", 0),
+    ("imgtrain.children", 0),
+    ("imgtrain.batch_finding", 1),
     ("imgtrain.stopping", 0),
+    ("imgtrain.wall_clock", 0),
     ("imgtrain.settings.layers", 1),
     ("imgtrain.settings.sources", 1),
+    ("imgtrain.settings.space_rules", 1),
     ("imgtrain.settings", 0),
     ("imgtrain.data", 1),
+    ("imgtrain.fetching", 1),
+    ("imgtrain.checking", 2),
     ("imgtrain.metrics", 1),
     ("imgtrain.engine.schedule", 1),
+    ("imgtrain.engine.course", 1),
+    ("imgtrain.engine.pacing", 1),
+    ("imgtrain.engine.shapes", 1),
+    ("imgtrain.engine.lr_curve", 1),
+    ("imgtrain.loading.policies", 1),
     ("imgtrain.loading", 2),
     ("imgtrain.engine.world", 2),
+    ("imgtrain.engine.sharding", 1),
     ("imgtrain.engine.device", 2),
     ("imgtrain.engine.optim", 2),
     ("imgtrain.engine.loss", 2),
     ("imgtrain.engine.tally", 2),
     ("imgtrain.engine", 3),
+    ("imgtrain.classical", 4),
     ("imgtrain.listeners", 4),
     ("imgtrain.report", 4),
+    ("imgtrain.crossval", 5.2),
+    ("imgtrain.tuning", 5.5),
+    ("imgtrain.commands.flags", 5),
+    ("imgtrain.commands.layout", 5),
     ("imgtrain.commands", 6),
     ("imgtrain.cli", 7),
     ("imgtrain.__main__", 8),
@@ -98,7 +117,14 @@ def test_no_room_is_too_large(module):
 
 
 @pytest.mark.parametrize(
-    "module", [m for m in MODULES if m.startswith(("imgtrain.report", "imgtrain.data"))]
+    "module",
+    [
+        m
+        for m in MODULES
+        if m.startswith(
+            ("imgtrain.report", "imgtrain.data", "imgtrain.fetching", "imgtrain.checking")
+        )
+    ],
 )
 def test_reports_and_data_know_no_torch(module):
     """What reads files needs no engine."""
@@ -118,4 +144,5 @@ def _roots(text):
 
 def test_public_names_are_frozen():
     """What ``import imgtrain`` offers changes on purpose only."""
-    assert imgtrain.__all__ == ["RunResult", "Settings", "__version__", "load", "train"]
+    named = ["RunResult", "Settings", "__version__", "cross_validate", "load", "train"]
+    assert imgtrain.__all__ == named

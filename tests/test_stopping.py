@@ -6,10 +6,11 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
-from imgtrain.stopping import Stop, listening
+from imgtrain.stopping import ECHO, Stop, listening
 
 WAIT = (
     "import time; from imgtrain.stopping import listening\n"
@@ -58,8 +59,17 @@ def test_the_second_signal_ends_the_process_at_once(second):
         assert child.stdout.readline() == "ready\n"
         child.send_signal(signal.SIGINT)
         assert child.stdout.readline() == "heard 2\n"
+        time.sleep(ECHO)
         child.send_signal(second)
         assert child.wait(10) == 128 + second
+
+
+def test_an_echo_is_no_second_signal():
+    """Twice at once is once: timeout(1) tells its child, and then the group that it is in."""
+    with listening() as stop:
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert stop.number == signal.SIGTERM
 
 
 def test_outside_the_main_thread_nothing_is_listened_to():

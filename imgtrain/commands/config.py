@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from imgtrain import console
-from imgtrain.commands.flags import takes_settings
+from imgtrain.commands.flags import TRAINING, takes_settings
 from imgtrain.commands.layout import Command, Group
 from imgtrain.settings.layers import Loaded
 
@@ -20,9 +20,7 @@ app = typer.Typer(
 
 
 @app.command(cls=Command)
-@takes_settings(
-    "data", "augment", "model", "loss", "optim", "schedule", "train", "hardware", "run", "predict"
-)
+@takes_settings(*TRAINING, "run", "predict", "cv", "tune")
 def show(
     loaded: Loaded,
     *,

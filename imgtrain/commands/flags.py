@@ -3,29 +3,37 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Iterable, Iterator
 from functools import wraps
 from pathlib import Path
 from types import NoneType
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from imgtrain import console
 from imgtrain.settings.catalog import Setting, all_sections, all_settings, option_names
 from imgtrain.settings.known import KNOWN
-from imgtrain.settings.wording import members, words_of
+from imgtrain.settings.wording import members, names_of
+
+if TYPE_CHECKING:
+    from imgtrain.settings.layers import Loaded
+
+TRAINING = ["data", "augment", "model", "loss", "balance", "optim", "schedule", "train", "hardware"]
+"""The sections that shape a training."""
 
 _KINDS = {int: "INT", float: "NUMBER", str: "TEXT", Path: "PATH"}
 
 
 def takes_settings(*sections: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command the options of these sections, and the settings they amount to.
+    """Give a command the options of these sections or settings, and what they amount to.
 
     The command's first parameter receives a ``Loaded``; its other parameters are options and
     arguments of its own. An option that is not given leaves its setting to the lower layers.
     """
-    chosen = {_name(s): s for s in all_settings().values() if s.section in sections}
+    wanted = {*sections, "plugins"}
+    chosen = {_name(s): s for s in all_settings().values() if {s.section, s.key} & wanted}
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         @wraps(command)
@@ -33,13 +41,15 @@ def takes_settings(*sections: str) -> Callable[[Callable[..., None]], Callable[.
             from imgtrain.settings.layers import load_settings
 
             console.set_verbosity(given.pop("verbose") - given.pop("quiet"))
-            flags = {chosen[k].key: v for k in chosen if (v := given.pop(k)) is not None}
+            flags = {chosen[k].key: v for k in chosen if (v := given.pop(k)) not in (None, [])}
             loaded = load_settings(
                 preset=given.pop("preset"),
                 files=given.pop("config") or (),
                 flags=flags,
                 sets=given.pop("set_") or (),
             )
+            _tell_idle(loaded, [setting.key for setting in chosen.values()])
+            _check_space(loaded)
             command(loaded, **given)
 
         own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
@@ -56,8 +66,33 @@ def takes_settings(*sections: str) -> Callable[[Callable[..., None]], Callable[.
     return decorate
 
 
+def _tell_idle(loaded: Loaded, keys: Iterable[str]) -> None:
+    """Refuse or say what changes nothing among the settings of a command.
+
+    What a run that goes on has set counts, too, and is not known here.
+    """
+    from imgtrain.settings.effects import check_effects
+
+    if loaded.settings.run.resume is not None:
+        return
+    for sentence in check_effects(loaded.settings, {key: loaded.origins[key] for key in keys}):
+        if os.environ.get("RANK", "0") == "0" and "_IMGTRAIN_LAUNCHED" not in os.environ:
+            console.warn(sentence)  # once, not in every process
+
+
+def _check_space(loaded: Loaded) -> None:
+    """A search space fits the settings that it stands beside."""
+    space = loaded.settings.tune.space
+    if space is not None:
+        from imgtrain.settings.space_rules import check_space
+
+        check_space(space, loaded.settings)
+
+
 def _name(setting: Setting) -> str:
     """The parameter's name, which no option of the command's own has."""
+    if not setting.section:
+        return setting.name
     return f"{setting.section}__{setting.name}"
 
 
@@ -112,16 +147,18 @@ def _presets(incomplete: str) -> list[str]:
 
 def _option(setting: Setting) -> inspect.Parameter:
     """One setting as an option; None means that it was not given."""
-    words = [str(word) for word in words_of(setting.annotation)]
+    words = [str(word) for word in names_of(setting.annotation, setting.metadata)]
     option = typer.Option(
         *option_names(setting),
         help=f"{setting.help}{_default(setting)}",
         metavar=None if setting.is_switch else _metavar(setting),
-        rich_help_panel=_panel(setting.section),
+        rich_help_panel=_panel(setting.section) if setting.section else None,
         show_default=False,
+        hidden=setting.flag.hidden,
         autocompletion=lambda incomplete: [w for w in words if w.startswith(incomplete)],
     )
-    kind = bool if setting.is_switch else str  # the schema reads the text, not Typer
+    # the schema reads the text, not Typer
+    kind: Any = bool if setting.is_switch else list[str] if setting.is_list else str
     return _parameter(_name(setting), kind | None, option)
 
 
@@ -133,7 +170,7 @@ def _panel(section: str) -> str:
 
 def _default(setting: Setting) -> str:
     """``[default: 30, digits: 12]``, or nothing where a setting is off."""
-    shown = {"default": setting.default} if setting.default is not None else {}
+    shown = {"default": setting.default} if setting.default not in (None, ()) else {}
     shown |= {name: own[setting.key] for name, own in KNOWN.items() if setting.key in own}
     text = ", ".join(f"{who}: {_shown(value)}" for who, value in shown.items())
     return text and f" [{text}]"
@@ -149,6 +186,6 @@ def _shown(value: object) -> str:
 
 def _metavar(setting: Setting) -> str:
     """What stands for the value: as declared, the fixed words, or the kind."""
-    words = "|".join(map(str, words_of(setting.annotation)))
+    words = "|".join(map(str, names_of(setting.annotation, setting.metadata)))
     kinds = [kind for kind in members(setting.annotation) if kind is not NoneType]
     return setting.flag.metavar or words or _KINDS.get(kinds[0], "TEXT")

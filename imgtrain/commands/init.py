@@ -38,7 +38,8 @@ def init(
         raise SettingsError(f"{path} exists", "choose another name, or replace it with --force")
     write_text(path, text)
     console.result(str(path))
-    console.say(f"edit it, then: imgtrain train -c {shlex.quote(str(path))}")
+    command = "tune" if template == "search" else "train"
+    console.say(f"edit it, then: imgtrain {command} -c {shlex.quote(str(path))}")
 
 
 def _listed() -> list[str]:

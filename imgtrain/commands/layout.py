@@ -6,7 +6,9 @@ Plain text also starts faster: no rich is imported for ``--help``.
 from __future__ import annotations
 
 import os
-from typing import Any
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any, ClassVar
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -88,3 +90,46 @@ class Group(TyperGroup):
         _write(formatter, "Commands", list(self.sentences().items()))
         records = [_record(param, ctx) for param in self.get_params(ctx)]
         _write(formatter, "Options", [record for record in records if record is not None])
+
+
+class LazyGroup(Group):
+    """Knows its subcommands by name, and imports one when it is used.
+
+    Each is a function (or ``app``, a group) of its own name, in the module of that name in
+    ``package``; dashes are underscores there.
+    """
+
+    package: ClassVar[str]
+    table: ClassVar[Mapping[str, str]]
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002  # Typer's signature
+        """In the order of the table."""
+        return list(self.table)
+
+    def sentences(self) -> dict[str, str]:
+        """As in the table, so that help imports no command."""
+        return dict(self.table)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002  # Typer's signature
+        """The command itself, imported."""
+        if cmd_name not in self.table:
+            return None
+        name = cmd_name.replace("-", "_")
+        module = import_module(f"{self.package}.{name}")
+        app = getattr(module, "app", None)
+        if app is None:
+            app = typer.Typer(add_completion=False, rich_markup_mode=None)
+            app.command(cmd_name, cls=Command)(getattr(module, name))
+        return typer.main.get_command(app)
+
+
+def lazy_app(package: str, sentence: str, table: Mapping[str, str]) -> typer.Typer:
+    """A group of subcommands, one module of ``package`` each; ``table`` says what they do."""
+    kind = type("_Commands", (LazyGroup,), {"package": package, "table": table})
+    app = typer.Typer(add_completion=False, cls=kind, help=sentence, rich_markup_mode=None)
+
+    @app.callback(help=sentence)
+    def _group() -> None:
+        """Make it a group, however few its subcommands are."""
+
+    return app

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from imgtrain.predictor import Prediction
 
 
-@takes_settings("predict", "hardware")
+@takes_settings("predict", "augment.tta", "hardware")
 def predict(  # each is an option of the command line
     loaded: Loaded,
     pictures: Annotated[
@@ -32,8 +32,21 @@ def predict(  # each is an option of the command line
     ],
     *,
     run: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--run",
+            "-r",
+            metavar="RUN",
+            help="Run, cv run or model.safetensors, or several; the newest run if not given.",
+        ),
+    ] = None,
+    ensemble: Annotated[
         str | None,
-        typer.Option("--run", "-r", help="Run or model.safetensors; the newest run if not given."),
+        typer.Option(
+            "--ensemble",
+            metavar="mean|logits|vote",
+            help="How several models are combined: as the cv run says, else mean, if not given.",
+        ),
     ] = None,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder that holds the runs.")
@@ -46,7 +59,7 @@ def predict(  # each is an option of the command line
         bool, typer.Option("--strict", help="Exit with 3 if any picture cannot be read.")
     ] = False,
 ) -> None:
-    """Classify pictures with a trained model."""
+    """Classify pictures with a trained model, or with several as one."""
     paths = list(expand(pictures))
     if not paths:
         raise DataError(
@@ -54,12 +67,14 @@ def predict(  # each is an option of the command line
         )
     from imgtrain.predictor import load
 
-    predictor = load(run, output=output, hardware=loaded.settings.hardware)
+    predictor = load(
+        run or None, output=output, hardware=loaded.settings.hardware, ensemble=ensemble
+    )
     classes, top_k = predictor.classes, loaded.settings.predict.top_k
     failed = 0
     with _writing(csv_file, classes) as write:
         rows = []
-        for found in predictor.stream(paths):
+        for found in predictor.stream(paths, tta=loaded.settings.augment.tta):
             failed += found.error is not None
             write(found)
             if json_:

@@ -26,6 +26,7 @@ COLUMNS = [
     "gpu_memory_mb",
     "seconds",
     "images_per_second",
+    "image_size",
 ]
 
 

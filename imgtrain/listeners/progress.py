@@ -44,6 +44,8 @@ def epoch_line(row: Row, epochs: int) -> str:
             f"val macro F1 {percent(row['val_macro_f1'])}",
         ]
     words.append(f"{row['images_per_second']:.0f} images/s")
+    if row.get("image_size") is not None:
+        words[-1] += f" at {row['image_size']} px"
     return "  ".join(words) + ("  (best)" if row["is_best"] else "")
 
 
@@ -144,6 +146,7 @@ class Display:
         self._bars.update(self._epoch, total=self._per_epoch, completed=step, count=shown)
 
     def _step(self, event: StepEnded) -> None:
+        self._epochs = event.epochs or self._epochs
         self._move(event.epoch, event.step)
         self._now = Text(
             f"loss {number(event.train_loss)}   top-1 {percent(event.train_top1)}   "

@@ -17,7 +17,7 @@ class Setting:
     """One declared setting, found again.
 
     Args:
-        section: Its section.
+        section: Its section; empty for those above all sections.
         name: Its name there.
         flag: How it reads on the command line.
         annotation: Its type.
@@ -37,7 +37,26 @@ class Setting:
     @property
     def key(self) -> str:
         """``section.name``."""
-        return f"{self.section}.{self.name}"
+        return f"{self.section}.{self.name}" if self.section else self.name
+
+    def of(self, settings: Settings) -> Any:
+        """Its value there."""
+        return getattr(self.within(settings), self.name)
+
+    def within(self, settings: Settings) -> Section:
+        """The section that it stands in."""
+        found: Section = getattr(settings, self.section) if self.section else settings
+        return found
+
+    def is_given(self, settings: Settings) -> bool:
+        """Whether whoever made the settings named it, rather than leave it to its default."""
+        is_there = not self.section or self.section in settings.model_fields_set
+        return is_there and self.name in self.within(settings).model_fields_set
+
+    @property
+    def is_list(self) -> bool:
+        """Whether its flag may be given several times."""
+        return self.flag.repeats
 
     @property
     def is_optional(self) -> bool:
@@ -54,8 +73,11 @@ class Setting:
 def all_settings() -> dict[str, Setting]:
     """Every setting by its dotted key, in the order of declaration."""
     found: dict[str, Setting] = {}
-    for section, kind in all_sections().items():
-        for name, field in kind.model_fields.items():
+    sections = all_sections()
+    above = {n: field for n, field in Settings.model_fields.items() if n not in sections}
+    listed = {"": above} | {name: kind.model_fields for name, kind in sections.items()}
+    for section, fields in listed.items():
+        for name, field in fields.items():
             flag = next((m for m in field.metadata if isinstance(m, Flag)), Flag())
             setting = Setting(
                 section=section,
@@ -64,7 +86,7 @@ def all_settings() -> dict[str, Setting]:
                 annotation=field.annotation,
                 metadata=tuple(field.metadata),
                 default=field.default,
-                help=field.description or "",
+                help=" ".join((field.description or "").split()),
             )
             found[setting.key] = setting
     return found
@@ -75,9 +97,8 @@ def all_sections() -> dict[str, type[Section]]:
     found = {}
     for name, field in Settings.model_fields.items():
         kind = field.annotation
-        assert isinstance(kind, type)
-        assert issubclass(kind, Section)
-        found[name] = kind
+        if isinstance(kind, type) and issubclass(kind, Section):
+            found[name] = kind
     return found
 
 

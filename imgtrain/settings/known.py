@@ -6,14 +6,29 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
+SETS = (
+    *("mnist", "fashion-mnist", "kmnist", "cifar10", "cifar100", "svhn", "stl10"),
+    *("imagenette", "imagenette-160", "imagewoof", "flowers102", "oxford-pets"),
+    *("tiny-imagenet", "digits"),
+)
+"""Names of data sets that ``imgtrain data download`` knows."""
+
 KNOWN: Mapping[str, Mapping[str, object]] = MappingProxyType(
     {
         "digits": MappingProxyType(
-            {"data.image_size": 8, "augment.flip": False, "train.epochs": 12}
+            {
+                "data.image_size": 8,
+                "augment.flip": False,
+                "train.epochs": 12,
+                "tune.epochs": 4,
+            }
         ),
+        "mnist": MappingProxyType({"augment.flip": False}),
+        "kmnist": MappingProxyType({"augment.flip": False}),
+        "svhn": MappingProxyType({"augment.flip": False}),
     }
 )
-"""Settings by dotted key, for each known name."""
+"""Settings by dotted key, for the names that want other ones than the general defaults."""
 
 
 def is_known(root: str) -> bool:

@@ -12,11 +12,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from imgtrain.errors import SettingsError
+from imgtrain.errors import SettingsError, nearest
 from imgtrain.settings.catalog import Setting, all_settings
+from imgtrain.settings.fields import Operation
 from imgtrain.settings.known import known_settings
 from imgtrain.settings.schema import Settings
-from imgtrain.settings.wording import accepts, members
+from imgtrain.settings.spaces import Choices, Range
+from imgtrain.settings.wording import OneOf, accepts, members
 
 if TYPE_CHECKING:
     from imgtrain.settings.sources import Given
@@ -76,15 +78,15 @@ def load_settings(
         asked |= layer
     root = asked["data.root"].value if "data.root" in asked else all_settings()["data.root"].default
     own = {key: sources.Given(value, str(root)) for key, value in known_settings(root).items()}
+    if "train.image_sizes" in asked and asked["train.image_sizes"].value not in (None, *_OFF):
+        # the last of them is the image size
+        own.pop("data.image_size", None)
     return _built(own | asked)
 
 
 def flatten(settings: Settings) -> dict[str, Any]:
     """Every value by its dotted key, as YAML and JSON have it: no tuples, no paths."""
-    return {
-        setting.key: _plain(getattr(getattr(settings, setting.section), setting.name))
-        for setting in all_settings().values()
-    }
+    return {setting.key: _plain(setting.of(settings)) for setting in all_settings().values()}
 
 
 def from_flat(flat: Mapping[str, object]) -> Settings:
@@ -100,12 +102,15 @@ def from_flat(flat: Mapping[str, object]) -> Settings:
     return _built({key: Given(value, "") for key, value in flat.items()}).settings
 
 
-def nested(flat: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Sections of keys, from dotted keys."""
-    found: dict[str, dict[str, Any]] = {}
+def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """Sections of keys, from dotted keys; a key without a dot stays where it is."""
+    found: dict[str, Any] = {}
     for key, value in flat.items():
-        section, _, name = key.partition(".")
-        found.setdefault(section, {})[name] = value
+        section, dot, name = key.partition(".")
+        if dot:
+            found.setdefault(section, {})[name] = value
+        else:
+            found[key] = value
     return found
 
 
@@ -123,15 +128,20 @@ def to_yaml(
 
     known, lines = all_settings(), []
     for section, values in nested(flatten(settings)).items():
-        block = [
-            (dump({section: {name: value}}).split("\n", 1)[1].rstrip("\n"), f"{section}.{name}")
-            for name, value in values.items()
-        ]
+        if section in known:
+            block = [(dump({section: values}).rstrip("\n"), section)]
+        else:
+            block = [
+                (dump({section: {name: value}}).split("\n", 1)[1].rstrip("\n"), f"{section}.{name}")
+                for name, value in values.items()
+            ]
+            lines.append(f"{section}:")
         width = max(len(text) for text, _ in block if "\n" not in text)
-        lines.append(f"{section}:")
+        indent = "" if section in known else "  "
         for text, key in block:
-            lines += [f"  # {known[key].help}"] * comments
-            lines.append(f"{text:<{width}}  # {_one_line(origins[key])}" if origins else text)
+            lines += [f"{indent}# {known[key].help}"] * comments
+            first, *rest = text.split("\n")
+            lines += [f"{first:<{width}}  # {_one_line(origins[key])}" if origins else first, *rest]
     return "\n".join(lines) + "\n"
 
 
@@ -150,7 +160,13 @@ def _preset(name: str | None) -> Mapping[str, Given]:
 
 def _plain(value: object) -> Any:
     if isinstance(value, tuple):
-        return list(value)
+        return list(map(_plain, value))
+    if isinstance(value, Operation):
+        return value.model_dump()
+    if isinstance(value, (Range, Choices)):
+        return value.plain()
+    if isinstance(value, dict):
+        return {key: _plain(each) for key, each in value.items()}
     return str(value) if isinstance(value, Path) else value
 
 
@@ -163,7 +179,8 @@ def _built(given: Mapping[str, Given]) -> Loaded:
     try:
         settings = Settings.model_validate(nested(values))
     except ValidationError as error:
-        keys = dict.fromkeys(".".join(map(str, one["loc"][:2])) for one in error.errors())
+        places = [tuple(map(str, one["loc"])) for one in error.errors()]
+        keys = dict.fromkeys(p[0] if p[0] in known else ".".join(p[:2]) for p in places)
         raise _does_not_fit([(known[key], given[key]) for key in keys]) from error
     origins = {key: given[key].origin if key in given else "default" for key in known}
     return Loaded(settings, origins)
@@ -184,8 +201,15 @@ def _does_not_fit(wrong: Sequence[tuple[Setting, Given]]) -> SettingsError:
     for setting, given in wrong:
         origin = f" ({given.origin})" if given.origin else ""
         must = accepts(setting.annotation, setting.metadata)
-        sentences.append(f"{setting.key} = {shown(given.value)}{origin} must be {must}")
+        near = _near(setting, given.value)
+        sentences.append(f"{setting.key} = {shown(given.value)}{origin} must be {must}{near}")
     return SettingsError("\n".join(sentences), _hint(*wrong[0]))
+
+
+def _near(setting: Setting, value: object) -> str:
+    """The nearest name, where a plugin may have brought others."""
+    table = next((m for m in setting.metadata if isinstance(m, OneOf)), None)
+    return nearest(value, table.words) if table is not None and isinstance(value, str) else ""
 
 
 def _hint(setting: Setting, given: Given) -> str:

@@ -7,12 +7,11 @@ without one it is ``--`` and the field's name with dashes.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BeforeValidator,
     Field,
-    NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
@@ -20,162 +19,47 @@ from pydantic import (
 )
 
 from imgtrain.settings import rules
+from imgtrain.settings.classical import check_classical
 from imgtrain.settings.fields import (
     FREE,
     Auto,
-    Colour,
     Devices,
     FileName,
     Flag,
-    Fractions,
-    Means,
+    Modules,
     Name,
+    Seconds,
     Section,
-    Spreads,
+    SizeSteps,
     number_or_word,
 )
+from imgtrain.settings.learning import (
+    BalanceSettings,
+    LossSettings,
+    ModelSettings,
+    OptimSettings,
+    ScheduleSettings,
+)
+from imgtrain.settings.modules import import_plugins, modules_in
+from imgtrain.settings.pictures import AugmentSettings, DataSettings
+from imgtrain.settings.studies import CvSettings, TuneSettings
 
-
-class DataSettings(Section):
-    """Which pictures, and how they are cut into parts."""
-
-    root: Annotated[Name, Flag(("--data", "-d"), "PATH|NAME")] = "digits"
-    """A folder of pictures, a manifest (.csv, .parquet), or the name of a known set."""
-
-    split_ratio: Annotated[Fractions, Flag(metavar="TRAIN,VAL,TEST")] = (0.8, 0.1, 0.1)
-    """Shares of train, val and test where the data has no parts of its own."""
-
-    split_seed: NonNegativeInt = 0
-    """Seed of the split, apart from the seed of the training."""
-
-    group_by: Name | None = None
-    """Manifest column, or regular expression on the path: pictures of a group stay in one part."""
-
-    image_size: Annotated[
-        Auto | Annotated[int, Field(ge=4, le=4096)],
-        BeforeValidator(number_or_word),
-        Flag(metavar="PIXELS|auto"),
-    ] = "auto"
-    """Side of the square that the model sees; auto: the model's, or that of small pictures."""
-
-    channels: Annotated[
-        Auto | Literal[1, 3], BeforeValidator(number_or_word), Flag(metavar="1|3|auto")
-    ] = "auto"
-    """1 for grey, 3 for colour; auto looks at the pictures."""
-
-    normalize_mean: Annotated[Means, Flag(metavar="R,G,B|model|auto")] = "model"
-    """Mean per channel in [0, 1]: the model's, measured on the training part (auto), or given."""
-
-    normalize_std: Annotated[Spreads, Flag(metavar="R,G,B|model|auto")] = "model"
-    """Standard deviation per channel in [0, 1], like the mean."""
-
-    background: Annotated[Colour, Flag(metavar="COLOUR")] = "white"
-    """Colour under transparent pixels: white, black, grey or #rrggbb."""
-
-    max_pixels: PositiveInt = 100_000_000
-    """Pictures with more pixels count as bad."""
-
-    on_bad_image: Literal["error", "skip"] = "skip"
-    """What an unreadable picture does: end the run, or be left out, counted and reported."""
-
-    cache: Annotated[Literal["auto", "off", "disk", "ram"], FREE] = "auto"
-    """Where decoded pictures stay between epochs; auto is ram for small sets, else disk."""
-
-    cache_gb: Annotated[PositiveFloat, FREE] = 20.0
-    """Largest size of the decoded pictures on disk, in GB."""
-
-    workers: Annotated[
-        Auto | Annotated[int, Field(ge=1, le=256)],
-        BeforeValidator(number_or_word),
-        Flag(("--workers", "-j"), "N|auto", identity="free"),
-    ] = "auto"
-    """Loader threads."""
-
-    @model_validator(mode="after")
-    def _agree(self) -> Self:
-        rules.check_shares(self.split_ratio)
-        return self
-
-
-class AugmentSettings(Section):
-    """How training pictures are varied."""
-
-    policy: Annotated[Literal["auto", "none"], Flag(("--augmentation-policy",))] = "auto"
-    """auto crops at random (and flips, see --flip); none shows every picture as it is."""
-
-    crop_scale: Annotated[float, Field(gt=0, le=1)] = 0.35
-    """Smallest share of the picture's area that a random resized crop may keep."""
-
-    flip: bool = True
-    """Mirror half of the pictures; digits and letters must not be."""
-
-
-class ModelSettings(Section):
-    """Which network, and from which weights it starts."""
-
-    name: Annotated[Name, Flag(("--model", "-m"), "NAME")] = "resnet18"
-    """Any model that timm knows."""
-
-    pretrained: Annotated[Auto | bool, Flag(("--pretrained/--no-pretrained",))] = "auto"
-    """Start from downloaded weights; auto does for natural-sized pictures where they can be had."""
-
-    weights: Annotated[Name | None, Flag(metavar="FILE|RUN")] = None
-    """File (.safetensors, .pt) or run to start from."""
-
-    stem: Literal["auto", "standard", "small"] = "auto"
-    """small leaves out the early down-scaling; auto does so up to 48 pixels."""
-
-    drop_rate: Annotated[float, Field(ge=0, lt=1), Flag(("--dropout",))] = 0.0
-    """Dropout before the classifier."""
-
-    drop_path: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Stochastic depth: share of residual branches left out (Huang et al. 2016)."""
-
-
-class LossSettings(Section):
-    """What training makes small."""
-
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    """Share of the target spread over all classes (Szegedy et al. 2016)."""
-
-
-class OptimSettings(Section):
-    """How the weights move."""
-
-    name: Annotated[Literal["sgd", "adamw"], Flag(("--optimizer",))] = "adamw"
-    """sgd has Nesterov momentum; adamw is Loshchilov & Hutter 2019."""
-
-    lr: Annotated[
-        Auto | PositiveFloat, BeforeValidator(number_or_word), Flag(metavar="RATE|auto")
-    ] = "auto"
-    """Peak learning rate; auto fits it to optimizer, effective batch and start."""
-
-    weight_decay: Annotated[
-        Auto | NonNegativeFloat, BeforeValidator(number_or_word), Flag(metavar="DECAY|auto")
-    ] = "auto"
-    """Decay of weights, not of norms and biases; auto is 0.05 for adamw, 0.0005 for sgd."""
-
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    """Momentum of sgd; the first beta of adamw."""
-
-    clip_norm: PositiveFloat | None = 1.0
-    """Largest L2 length of the whole gradient; none leaves it free."""
-
-
-class ScheduleSettings(Section):
-    """How the learning rate changes."""
-
-    name: Annotated[Literal["cosine", "linear", "constant"], Flag(("--lr-scheduler",))] = "cosine"
-    """Shape of the decay after the warm-up."""
-
-    warmup_epochs: NonNegativeFloat = 1.0
-    """Epochs of linear rise to the peak."""
-
-    warmup_lr: NonNegativeFloat = 0.0
-    """Learning rate from which the warm-up rises."""
-
-    min_lr: NonNegativeFloat = 0.0
-    """Learning rate at the end."""
+__all__ = [
+    "AugmentSettings",
+    "BalanceSettings",
+    "CvSettings",
+    "DataSettings",
+    "HardwareSettings",
+    "LossSettings",
+    "ModelSettings",
+    "OptimSettings",
+    "PredictSettings",
+    "RunSettings",
+    "ScheduleSettings",
+    "Settings",
+    "TrainSettings",
+    "TuneSettings",
+]
 
 
 class TrainSettings(Section):
@@ -184,14 +68,27 @@ class TrainSettings(Section):
     epochs: Annotated[PositiveInt, Flag(identity="grows")] = 30
     """Passes over the training part."""
 
-    batch_size: Annotated[PositiveInt, Flag(("--batch-size", "-b"))] = 64
-    """Pictures per process and forward pass."""
+    batch_size: Annotated[
+        Auto | PositiveInt,
+        BeforeValidator(number_or_word),
+        Flag(("--batch-size", "-b"), metavar="N|auto"),
+    ] = 64
+    """Pictures per process and forward pass; auto finds what memory and speed recommend."""
 
     accumulation_steps: PositiveInt = 1
     """Forward passes per update: effective batch = batch x accumulation x processes."""
 
     global_batch_size: PositiveInt | None = None
     """Effective batch, whatever the processes; the accumulation follows."""
+
+    image_sizes: Annotated[SizeSteps | None, Flag(metavar="SIZE:SHARE,...")] = None
+    """Sides of the pictures and their shares of the training, as in 96:0.5,128:0.5."""
+
+    budget: Annotated[Seconds | None, Flag(metavar="10m", identity="grows")] = None
+    """Wall-clock from the start of the command to its exit, as in 90s, 10m or 1h30m."""
+
+    realised: Annotated[Name | None, Flag(metavar="TEXT", hidden=True)] = None
+    """Steps, rates and sizes that a training with a budget came to; realised.yaml holds them."""
 
     monitor: Annotated[
         Auto | Literal["val_top1", "val_macro_f1", "val_loss"], Flag(metavar="METRIC|auto")
@@ -200,6 +97,22 @@ class TrainSettings(Section):
 
     patience: PositiveInt | None = None
     """Stop after so many epochs without a better one."""
+
+    target_metric: float | None = None
+    """Stop once the monitored value is as good as this, as in 0.95."""
+
+    ema: bool = False
+    """Validate, keep and predict with a moving average of the weights."""
+
+    ema_decay: Annotated[
+        Auto | Annotated[float, Field(gt=0, lt=1)],
+        BeforeValidator(number_or_word),
+        Flag(metavar="DECAY|auto"),
+    ] = "auto"
+    """What stays of the average at each step; auto averages over a twentieth of the training."""
+
+    average_last: PositiveInt | None = None
+    """Keep and predict with the mean of the weights after each of the last K epochs."""
 
     seed: NonNegativeInt = 0
     """Seed of weights, order, augmentation and dropout."""
@@ -221,6 +134,18 @@ class TrainSettings(Section):
         rules.check_batches(
             self.global_batch_size, batch=self.batch_size, accumulation=self.accumulation_steps
         )
+        enders = {
+            "--patience": self.patience,
+            "--target-metric": self.target_metric,
+            "--budget": self.budget,
+            "train.realised": self.realised,
+        }
+        rules.check_averages(
+            ema=self.ema,
+            last=self.average_last,
+            epochs=self.epochs,
+            early=[flag for flag, value in enders.items() if value is not None],
+        )
         return self
 
 
@@ -230,14 +155,20 @@ class HardwareSettings(Section):
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """auto takes the first GPU, else the CPU."""
 
-    gpus: Annotated[Devices | None, Flag(metavar="0,1")] = None
+    gpus: Annotated[Devices | None, Flag(metavar="0,1", identity="grows")] = None
     """GPUs by number: one process each."""
+
+    processes: Annotated[PositiveInt, Flag(identity="grows")] = 1
+    """Processes on the CPU, or one for each of so many GPUs."""
 
     amp: Annotated[bool | None, Flag(("--amp/--no-amp",))] = None
     """Mixed precision, the best that the hardware has; unset leaves it to --precision."""
 
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    precision: Literal["auto", "fp32", "tf32", "bf16", "fp16"] = "auto"
     """Arithmetic of training; weights are always fp32. auto is bf16 where the hardware has it."""
+
+    compile: Annotated[bool | Auto, Flag(("--compile/--no-compile",))] = "auto"
+    """Let torch compile the network; auto does where the time saved repays the compiling."""
 
     channels_last: Annotated[bool | Auto, Flag(("--channels-last/--no-channels-last",))] = "auto"
     """Memory layout NHWC; auto uses it."""
@@ -247,7 +178,22 @@ class HardwareSettings(Section):
         BeforeValidator(number_or_word),
         Flag(metavar="N|auto"),
     ] = "auto"
-    """Threads that compute."""
+    """Threads that compute; auto: as many as cores, at most OMP_NUM_THREADS where that is set."""
+
+    memory_limit: Annotated[PositiveFloat | None, Flag(metavar="GB", identity="free")] = None
+    """Gigabytes that the training may take, of a GPU's memory or of the machine's."""
+
+    memory_profile: Annotated[bool, FREE] = False
+    """Write where the memory went, phase by phase, into the run."""
+
+    sync_bn: bool = False
+    """Batch normalisation over the pictures of all processes, not of each."""
+
+    fsdp: bool = False
+    """Share out weights, gradients and optimizer state over the GPUs, where a model is too big."""
+
+    max_restarts: Annotated[NonNegativeInt, FREE] = 0
+    """How often a group of processes is started again after one of them died."""
 
     offline: Annotated[bool, FREE] = False
     """Open no socket."""
@@ -255,7 +201,7 @@ class HardwareSettings(Section):
     @model_validator(mode="after")
     def _agree(self) -> Self:
         rules.check_precision(amp=self.amp, precision=self.precision)
-        rules.check_gpus(self.gpus, device=self.device)
+        rules.check_gpus(self.gpus, device=self.device, processes=self.processes)
         return self
 
 
@@ -290,20 +236,110 @@ class PredictSettings(Section):
 class Settings(Section):
     """Everything that can be set, in sections."""
 
+    plugins: Annotated[Modules, Flag(("--plugin",), "MODULE", repeats=True)] = ()
+    """Modules of yours that bring models, losses, augmentations or sources of pictures."""
+
     data: DataSettings = Field(default_factory=DataSettings)
     augment: AugmentSettings = Field(default_factory=AugmentSettings)
     model: ModelSettings = Field(default_factory=ModelSettings)
     loss: LossSettings = Field(default_factory=LossSettings)
+    balance: BalanceSettings = Field(default_factory=BalanceSettings)
     optim: OptimSettings = Field(default_factory=OptimSettings)
     schedule: ScheduleSettings = Field(default_factory=ScheduleSettings)
     train: TrainSettings = Field(default_factory=TrainSettings)
     hardware: HardwareSettings = Field(default_factory=HardwareSettings)
     run: RunSettings = Field(default_factory=RunSettings)
     predict: PredictSettings = Field(default_factory=PredictSettings)
+    cv: CvSettings = Field(default_factory=CvSettings)
+    tune: TuneSettings = Field(default_factory=TuneSettings)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _import_plugins(cls, values: Any) -> Any:
+        """First of all, so that the names they register are known when values are checked."""
+        found = values.get("plugins") if isinstance(values, dict) else None
+        if found:
+            import_plugins(modules_in(found))
+        return values
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
-        if self.optim.lr != "auto":
+        loss = self.loss
+        rules.check_loss(
+            "focal" if self.balance.strategy == "focal" else loss.name,
+            alpha=loss.focal_alpha is not None,
+            weights=loss.class_weights is not None,
+            pos_weight=loss.pos_weight is not None,
+        )
+        rules.check_sizes(self.data.image_size, self.train.image_sizes)
+        rules.check_budget(
+            self.train.budget,
+            schedule=self.schedule.name,
+            realised=self.train.realised is not None,
+            sizes=self.train.image_sizes is not None,
+            epochs=[
+                flag
+                for flag, value in (
+                    ("--unfreeze-epochs", self.model.unfreeze_epochs),
+                    ("--mix-off-epoch", self.augment.mix_off_epoch),
+                )
+                if value is not None
+            ],
+        )
+        optimizer = self.optim.name
+        rules.check_sharing(
+            self.hardware.fsdp,
+            {
+                "--ema": self.train.ema,
+                "--average-last": self.train.average_last is not None,
+                "--freeze": self.model.freeze is not None,
+                "--compile": self.hardware.compile is True,
+                "--channels-last": self.hardware.channels_last is True,
+                "--precision fp16": self.hardware.precision == "fp16",
+                f"--optimizer {optimizer}": optimizer in ("lamb", "lion", "muon"),
+            },
+        )
+        schedule = self.schedule
+        rules.check_schedule(
+            schedule.name,
+            milestones=schedule.milestones is not None,
+            warmups=[
+                f"--{name.replace('_', '-')}"
+                for name, off in (
+                    ("warmup_epochs", 1.0),
+                    ("warmup_steps", None),
+                    ("warmup_fraction", None),
+                )
+                if getattr(schedule, name) != off
+            ],
+        )
+        check_classical(
+            self.model.name,
+            features=self.model.features,
+            starts={
+                "--pretrained": self.model.pretrained is True,
+                "--weights": self.model.weights is not None,
+            },
+            balance=self.balance.strategy,
+            weighted=self.balance.auto_weights
+            or self.balance.strategy == "weights"
+            or loss.class_weights is not None,
+            processes=len(self.hardware.gpus or ()) or self.hardware.processes,
+        )
+        rules.check_balance(
+            self.balance.strategy,
+            loss=loss.name,
+            auto_weights=self.balance.auto_weights,
+            given=loss.class_weights is not None or loss.focal_alpha is not None,
+        )
+        rules.check_thawing(self.model.freeze, self.model.unfreeze_epochs, total=self.train.epochs)
+        model = self.model
+        rules.check_probe(
+            model.freeze,
+            thaws=model.unfreeze_epochs is not None,
+            layer_decay=self.optim.layer_decay,
+        )
+        if isinstance(self.optim.lr, float):
             rules.check_rates(
                 self.optim.lr, warmup_lr=self.schedule.warmup_lr, min_lr=self.schedule.min_lr
             )

@@ -84,6 +84,12 @@ def _exploded(variables: Mapping[str, str]) -> dict[str, str]:
     from pydantic import create_model
     from pydantic_settings import BaseSettings, EnvSettingsSource
 
+    above = {
+        setting.key: value
+        for setting in all_settings().values()
+        for name, value in variables.items()
+        if not setting.section and name.upper() == f"{PREFIX}{setting.name}".upper()
+    }
     sections: dict[str, Any] = {name: (dict[str, str], {}) for name in all_sections()}
     source = EnvSettingsSource(
         create_model("Variables", __base__=BaseSettings, **sections),
@@ -92,7 +98,8 @@ def _exploded(variables: Mapping[str, str]) -> dict[str, str]:
         env_nested_delimiter="__",
     )
     source.env_vars = {name.lower(): value for name, value in variables.items()}
-    return {f"{section}.{k}": v for section, keys in source().items() for k, v in keys.items()}
+    inside = {f"{section}.{k}": v for section, keys in source().items() for k, v in keys.items()}
+    return above | inside
 
 
 def from_flags(flags: Mapping[str, object]) -> Layer:
@@ -123,7 +130,7 @@ def refuse(key: str, where: str) -> NoReturn:
     known = list(all_settings())
     section, _, name = key.partition(".")
     inside = [k for k in known if k.startswith(f"{section}.")]
-    twins = [k for k in known if k.partition(".")[2] in {name, key}]
+    twins = [k for k in known if "." in k and k.partition(".")[2] in {name, key}]
     near = (
         _did_you_mean(twins) or _near_name(name, inside) or nearest(key, known) or _near_leaf(key)
     )
@@ -148,8 +155,12 @@ def _near_leaf(key: str) -> str:
 def _entries(content: Mapping[Any, Any], where: str) -> Iterator[tuple[str, Any]]:
     """Dotted keys and values; an empty section is one whose lines are commented out."""
     known = all_settings()
-    sections = list(dict.fromkeys(setting.section for setting in known.values()))
+    sections = list(all_sections())
     for section, values in content.items():
+        if section in known:
+            if values is not None:
+                yield section, values
+            continue
         if section not in sections:
             if isinstance(values, dict):
                 near = nearest(str(section), sections)

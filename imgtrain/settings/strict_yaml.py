@@ -59,6 +59,17 @@ _Dumper.add_representer(
         "tag:yaml.org,2002:seq", value, flow_style=True
     ),
 )
+_Dumper.add_representer(
+    dict,
+    lambda dumper, value: dumper.represent_mapping(
+        "tag:yaml.org,2002:map", value.items(), flow_style=_is_small(value)
+    ),
+)
+
+
+def _is_small(value: dict[str, Any]) -> bool:
+    """A range or choice of a search space: one line."""
+    return bool({"low", "choices"} & value.keys())
 
 
 def parse(text: str) -> Any:

@@ -8,6 +8,10 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
+from pydantic_core import core_schema
+
+from imgtrain.registry import Table
+
 _KINDS = {int: "a whole number", float: "a number", str: "text", Path: "a path"}
 
 
@@ -16,6 +20,31 @@ class Accepts:
     """Stands in an annotation where its own wording is too long or too vague."""
 
     words: str
+
+
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """Stands in the annotation of a text: one of the names in a table, plugins' ones included."""
+
+    table: Table[Any]
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The names, as they are now."""
+        return self.table.names()
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+        """As pydantic wants it: text, then looked up."""
+        return core_schema.no_info_after_validator_function(self._known, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> Any:
+        """The names, for editors."""
+        return {**handler(schema), "enum": [*self.words]}
+
+    def _known(self, name: str) -> str:
+        if name not in self.table:
+            raise ValueError("unknown")
+        return name
 
 
 def accepts(annotation: Any, metadata: Iterable[Any] = ()) -> str:
@@ -45,10 +74,19 @@ def words_of(annotation: Any) -> tuple[Any, ...]:
     return tuple(v for m in found if get_origin(m) is Literal for v in get_args(m))
 
 
+def names_of(annotation: Any, metadata: Iterable[Any] = ()) -> tuple[Any, ...]:
+    """The same, or the names of a table where that is what is accepted."""
+    table = next((m for m in metadata if isinstance(m, OneOf)), None)
+    return words_of(annotation) if table is None else table.words
+
+
 def _choices(annotation: Any, metadata: tuple[Any, ...]) -> Iterator[str]:
     own = next((m for m in metadata if isinstance(m, Accepts)), None)
+    names = next((m for m in metadata if isinstance(m, OneOf)), None)
     origin = get_origin(annotation)
-    if own is not None:
+    if names is not None:
+        yield from names.words
+    elif own is not None:
         yield own.words
         if NoneType in get_args(annotation):
             yield "none"

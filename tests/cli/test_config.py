@@ -32,15 +32,16 @@ def test_show_tells_the_origin(imgtrain, monkeypatch):
     assert (
         """
 schedule:
-  name: linear        # environment IMGTRAIN_SCHEDULE__NAME
-  warmup_epochs: 2.0  # flag --warmup-epochs
-  warmup_lr: 0.0      # default
-  min_lr: 1.0e-05     # file exp.yaml
-train:
-  epochs: 12               # digits
+  name: linear           # environment IMGTRAIN_SCHEDULE__NAME
+  warmup_epochs: 2.0     # flag --warmup-epochs
+  warmup_steps: null     # default
+  warmup_fraction: null  # default
+  warmup_lr: 0.0         # default
+  min_lr: 1.0e-05        # file exp.yaml
 """
         in out
     )
+    assert "\n  epochs: 12               # digits\n" in out
 
 
 def test_show_as_json(imgtrain):
@@ -61,7 +62,10 @@ def test_schema_describes_every_setting(imgtrain):
     assert (code, err) == (0, "")
     assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     assert schema["additionalProperties"] is False
-    for setting in all_settings().values():
+    assert (
+        schema["properties"]["plugins"]["anyOf"][0]["description"] == all_settings()["plugins"].help
+    )
+    for setting in [s for s in all_settings().values() if s.section]:
         section, nothing = schema["properties"][setting.section]["anyOf"]
         assert nothing == {"type": "null"}
         inner = schema["$defs"][section["$ref"].rpartition("/")[2]]
@@ -112,6 +116,8 @@ def test_init_writes_a_starter_file(imgtrain):
         "",
         "error: my exp.yaml exists\n  choose another name, or replace it with --force\n",
     )
+    ended = imgtrain("init", "find", "-t", "search")
+    assert ended.err == "edit it, then: imgtrain tune -c find.yaml\n"
     assert imgtrain("init", "my exp.yaml", "-t", "advanced", "--force").code == 0
     assert Path("my exp.yaml").read_text() == read_template("advanced.yaml")
 
@@ -121,9 +127,26 @@ def test_init_lists_the_starter_files(imgtrain):
     assert imgtrain("init", "--list") == (
         0,
         (
-            "advanced  More control: split, batches, schedule, early stopping, checkpoints, "
+            "advanced    More control: split, batches, schedule, early stopping, checkpoints, "
             "precision.\n"
-            "basic     What most people change: data, model, learning rate, epochs.\n"
+            "basic       What most people change: data, model, learning rate, epochs.\n"
+            "imbalanced  Classes of unequal size: even batches, a score that counts classes "
+            "alike.\n"
+            "search      A search for good settings: what is varied, how many trials, how long each"
+            " of them is.\n"
         ),
         "",
     )
+
+
+def test_idle_settings_are_told(imgtrain):
+    """A flag that changes nothing is refused; a line of a file is warned of."""
+    assert imgtrain("config", "show", "--ema-decay", "0.9") == (
+        2,
+        "",
+        "error: --ema-decay has an effect only with --ema\n  add that, or leave it out\n",
+    )
+    Path("base.yaml").write_text("schedule:\n  gamma: 0.5\n")
+    code, _, err = imgtrain("config", "show", "-c", "base.yaml")
+    told = "schedule.gamma (file base.yaml) has an effect only with --lr-scheduler step, multistep"
+    assert (code, err) == (0, f"warning: {told} or plateau\n")

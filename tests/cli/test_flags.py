@@ -23,6 +23,15 @@ def test_every_setting_of_training_has_a_flag():
         assert f"imgtrain config show {long}" in text
 
 
+def test_what_nobody_types_is_not_in_the_help(imgtrain):
+    """It stays a setting, with a flag; the help has its neighbours only."""
+    found = imgtrain("train", "--help")
+
+    assert "--realised" not in found.out
+    assert "--budget" in found.out
+    assert "imgtrain train --realised TEXT" in FROZEN.read_text(encoding="utf-8")
+
+
 def test_no_flag_stands_for_two_settings():
     """Within a command a name has one meaning."""
     names = [n for s in all_settings().values() for o in option_names(s) for n in o.split("/")]
@@ -47,6 +56,7 @@ def test_own_options_come_first():
         "set_",
         "quiet",
         "verbose",
+        "plugins",
         "predict__top_k",
     ]
 

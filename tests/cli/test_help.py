@@ -36,10 +36,21 @@ Usage: imgtrain [OPTIONS] COMMAND [ARGS]...
   pleasant.
 
 Commands:
+  data                        Fetch, check, clean and look at pictures.
   train                       Train a model on labelled pictures, score it,
                               write a report.
+  cv                          Train on every fold, ensemble them, score an
+                              untouched test part.
+  tune                        Search for good settings by short trainings.
+  find-lr                     Test a range of learning rates and suggest one.
   predict                     Classify pictures with a trained model.
-  report                      Write the page of a run again.
+  models                      List models, or what one costs by stage.
+  report                      Write the page of a run again, or of several
+                              compared.
+  compare                     Tell real differences between runs from chance.
+  find-batch-size             Find the largest batch that fits, and the one to
+                              take.
+  bench                       Measure how fast this machine reads pictures.
   config                      Show settings, who set them, and their schema.
   init                        Write a commented settings file to start from.
 
@@ -87,6 +98,9 @@ def test_options_are_grouped_by_section(imgtrain):
     assert (
         """
 Loss - what training makes small:
+  --loss ce|bce|focal|nll     Cross-entropy (nll is the same); bce: each class
+                              for itself; focal: hard ones count more.
+                              [default: ce]
   --label-smoothing NUMBER    Share of the target spread over all classes
                               (Szegedy et al. 2016). [default: 0.1]
 """
@@ -95,7 +109,8 @@ Loss - what training makes small:
     assert (
         """
   --flip / --no-flip          Mirror half of the pictures; digits and letters
-                              must not be. [default: yes, digits: no]
+                              must not be. [default: yes, digits: no, mnist:
+                              no, kmnist: no, svhn: no]
 """
         in out
     )

@@ -5,7 +5,10 @@ from pathlib import Path
 import pytest
 
 LIST = "  imgtrain config show lists all settings\n"
-LR = "  lr: Peak learning rate; auto fits it to optimizer, effective batch and start.\n"
+LR = (
+    "  lr: Peak learning rate; auto fits it to optimizer, batch and start, "
+    "find tests a range first.\n"
+)
 
 
 @pytest.mark.parametrize(
@@ -15,7 +18,8 @@ LR = "  lr: Peak learning rate; auto fits it to optimizer, effective batch and s
             ["trian"],
             (
                 "error: there is no command 'trian'; did you mean 'train'?\n"
-                "  commands: train, predict, report, config, init\n"
+                "  commands: data, train, cv, tune, find-lr, predict, models, report, compare, "
+                "find-batch-size, bench, config, init\n"
             ),
         ),
         (
@@ -35,18 +39,19 @@ LR = "  lr: Peak learning rate; auto fits it to optimizer, effective batch and s
         ),
         (
             ["config", "show", "--lr", "-1"],
-            "error: optim.lr = '-1' (flag --lr) must be auto or a number above 0\n" + LR,
+            "error: optim.lr = '-1' (flag --lr) must be auto, find or a number above 0\n" + LR,
         ),
         (
             ["config", "show", "--lr", "inf"],
-            "error: optim.lr = 'inf' (flag --lr) must be auto or a number above 0\n" + LR,
+            "error: optim.lr = 'inf' (flag --lr) must be auto, find or a number above 0\n" + LR,
         ),
         (
             ["config", "show", "--device", "gpu", "-b", "0", "--drop-path", "1"],
             (
                 "error: model.drop_path = '1' (flag --drop-path) must be "
                 "a number from 0 to below 1\n"
-                "train.batch_size = '0' (flag --batch-size) must be a whole number above 0\n"
+                "train.batch_size = '0' (flag --batch-size) must be "
+                "auto or a whole number above 0\n"
                 "hardware.device = 'gpu' (flag --device) must be auto, cpu, cuda or mps\n"
                 "  drop_path: Stochastic depth: share of residual branches left out "
                 "(Huang et al. 2016).\n"
@@ -66,8 +71,8 @@ LR = "  lr: Peak learning rate; auto fits it to optimizer, effective batch and s
         ),
         (
             ["config", "show", "--set", "optim.epochs=3"],
-            "error: --set: there is no setting 'optim.epochs'; did you mean 'train.epochs'?\n"
-            + LIST,
+            "error: --set: there is no setting 'optim.epochs'; did you mean 'train.epochs' or "
+            "'tune.epochs'?\n" + LIST,
         ),
         (
             ["config", "show", "--set", "data.image_sise=3"],
@@ -82,7 +87,7 @@ LR = "  lr: Peak learning rate; auto fits it to optimizer, effective batch and s
             ["config", "show", "--preset", "basics"],
             (
                 "error: there is no starter file 'basics'; did you mean 'basic'?\n"
-                "  starter files: advanced, basic\n"
+                "  starter files: advanced, basic, imbalanced, search\n"
             ),
         ),
         (
@@ -112,7 +117,7 @@ LR = "  lr: Peak learning rate; auto fits it to optimizer, effective batch and s
             ["config", "show", "--global-batch-size", "100"],
             (
                 "error: --global-batch-size 100 is not a multiple of --batch-size 64\n"
-                "  try --global-batch-size 128, or --batch-size 4\n"
+                "  try --global-batch-size 128, or --batch-size 50\n"
             ),
         ),
         (
@@ -139,6 +144,20 @@ LR = "  lr: Peak learning rate; auto fits it to optimizer, effective batch and s
         (
             ["config", "show", "--gpus", "0,1", "--device", "cpu"],
             "error: --gpus 0,1 asks for GPUs, --device for cpu\n  leave out one of them\n",
+        ),
+        (
+            ["find-lr", "--model", "sklearn:svm"],
+            (
+                "error: find-lr measures training steps, --model sklearn:svm has none\n"
+                "  take a network, or type imgtrain train --model sklearn:svm\n"
+            ),
+        ),
+        (
+            ["find-batch-size", "--model", "sklearn:knn"],
+            (
+                "error: find-batch-size measures training steps, --model sklearn:knn has none\n"
+                "  take a network, or type imgtrain train --model sklearn:knn\n"
+            ),
         ),
         (
             ["config", "show", "--gpus", "1,1"],
@@ -175,29 +194,30 @@ def test_on_the_command_line(imgtrain, argv, text):
         (
             "exp.yaml",
             "optim:\n  lr: -1\n",
-            "error: optim.lr = -1 (file exp.yaml) must be auto or a number above 0\n" + LR,
+            "error: optim.lr = -1 (file exp.yaml) must be auto, find or a number above 0\n" + LR,
         ),
         (
             "exp.yaml",
             "optim:\n  lr: true\n",
-            "error: optim.lr = true (file exp.yaml) must be auto or a number above 0\n" + LR,
+            "error: optim.lr = true (file exp.yaml) must be auto, find or a number above 0\n" + LR,
         ),
         (
             "exp.yaml",
             "optim:\n  lr: 0\n",
-            "error: optim.lr = 0 (file exp.yaml) must be auto or a number above 0\n" + LR,
+            "error: optim.lr = 0 (file exp.yaml) must be auto, find or a number above 0\n" + LR,
         ),
         (
             "exp.yaml",
             "optim:\n  lr: {peak: 1}\n",
-            "error: optim.lr = a section (file exp.yaml) must be auto or a number above 0\n" + LR,
+            "error: optim.lr = a section (file exp.yaml) must be auto, find or a number above 0\n"
+            + LR,
         ),
         (
             "exp.yaml",
             "optim:\n  lr: [1, null, yes, true, [0.5]]\n",
             (
                 "error: optim.lr = [1, null, 'yes', true, [0.5]] (file exp.yaml) must be "
-                "auto or a number above 0\n" + LR
+                "auto, find or a number above 0\n" + LR
             ),
         ),
         (
@@ -213,7 +233,8 @@ def test_on_the_command_line(imgtrain, argv, text):
         (
             "exp.yaml",
             "epochs: 3\n",
-            "error: exp.yaml: there is no setting 'epochs'; did you mean 'train.epochs'?\n" + LIST,
+            "error: exp.yaml: there is no setting 'epochs'; did you mean 'train.epochs' or "
+            "'tune.epochs'?\n" + LIST,
         ),
         (
             "exp.yaml",
@@ -358,3 +379,11 @@ def test_a_value_in_the_environment(imgtrain, monkeypatch):
             "  name: Name of the run; from data and model when not given.\n"
         ),
     )
+
+
+def test_every_command_checks_the_space(imgtrain):
+    """Before it begins, with exit code 2."""
+    code, out, err = imgtrain("train", "--set", "tune.space={optim.lr: 0..1}", "--offline")
+
+    assert (code, out) == (2, "")
+    assert err.startswith("error: tune.space: optim.lr = 0 must be auto, find or a number above 0")

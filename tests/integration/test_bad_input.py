@@ -12,9 +12,10 @@ from conftest import TINY, make_folder
 
 
 def refused(ran, code, *words):
-    """The command ended with ``code``, said all ``words``, and showed no traceback."""
+    """The command ended with ``code``, said all ``words``, once, and showed no traceback."""
     assert ran.code == code, ran.err
     assert "Traceback" not in ran.err
+    assert ran.err.count("error: ") == 1, ran.err
     for word in words:
         assert word in ran.words, f"{word!r} is not in: {ran.words}"
     return True
@@ -61,6 +62,8 @@ def test_a_class_only_in_validation(imgtrain, tmp_path):
         (["--gpus", "0,1", "--amp"], ["GPU 0 is not there"]),
         (["--device", "cuda"], ["--device cuda"]),
         (["--patience", "3", "--split-ratio", "0.9,0,0.1"], ["--patience needs a validation part"]),
+        (["--accumulation-steps", "3", "-b", "30"], ["more than an epoch", "--accumulation-steps"]),
+        (["--pct-start", "0.2"], ["--pct-start has an effect only with --lr-scheduler onecycle"]),
         (["--amp", "--precision", "fp32"], ["--amp"]),
         (["--stem", "small", "--model", "vit_tiny_patch16_224"], ["--stem small"]),
         (["--normalize-mean", "0.5,0.5"], ["--normalize-mean", "3 channels"]),
@@ -74,6 +77,22 @@ def test_settings_that_cannot_be(imgtrain, photos, arguments, words, monkeypatch
 
     assert refused(ran, 2, *words)
     assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--model", "resnet81"], "--model resnet81: timm"),
+        (["--freeze", "9"], "--freeze 9: resnet18 has 4 stages"),
+        (["--attention", "se", "--attention-index", "9"], "--attention-index 9: resnet18 has"),
+        (["--model", "sklearn:svm", "--features", "resnet81"], "--features resnet81: timm"),
+    ],
+)
+def test_a_network_that_cannot_be_is_said_before_the_pictures(imgtrain, arguments, words):
+    """Listing a large folder takes a while: here it is not even there."""
+    ran = imgtrain("train", "--data", "nowhere", *arguments)
+    assert refused(ran, 2, words)
+    assert "reading" not in ran.err
 
 
 def test_a_misspelt_variable(imgtrain, photos, monkeypatch):
@@ -190,7 +209,7 @@ def test_pretrained_weights_that_cannot_be_had(imgtrain, photos):
         "train", "--data", photos, "--model", "resnet18", "--image-size", "96", "--pretrained",
         "--offline",
     )  # fmt: skip
-    assert refused(ran, 4, "no pretrained weights for resnet18: looked in", "--weights FILE")
+    assert refused(ran, 4, "no pretrained weights for resnet18: not in", "--weights FILE")
 
 
 def test_no_run_to_predict_with(imgtrain, photos):
@@ -254,12 +273,12 @@ def test_a_disk_that_fills_up_during_training_keeps_the_last_state(photos, tmp_p
     monkeypatch.setenv("SMALL", str(small))
     train = (
         f"$PY -m imgtrain train --data {photos} {' '.join(TINY)} --epochs 6 -o $SMALL/runs "
-        "--keep 1 --checkpoint-freq 0"
+        "--checkpoint-freq 0"
     )
     run = "$SMALL/runs/photos-test_resnet"
     ran = in_small_space(
         f"{train} & child=$!; "
-        f"while ! test -f {run}/checkpoints/last.pt; do sleep 0.02; done; "
+        f"while kill -0 $child && ! test -f {run}/checkpoints/last.pt; do sleep 0.02; done; "
         "cat /dev/zero > $SMALL/fill 2>/dev/null; wait $child; code=$?; "
         f"rm $SMALL/fill; {train} >&2 || exit 99; test -f {run}/report.html && exit $code",
         options="size=60m",

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from conftest import TINY, Ran, draw, make_folder
@@ -366,3 +367,28 @@ def test_quiet_leaves_the_results(predict, pictures):
 def test_json_is_one_list_however_many_pictures(predict, pictures):
     """One picture is a list of one."""
     assert isinstance(json.loads(predict("a.png", "--json").out), list)
+
+
+@pytest.mark.parametrize("kind", ["flip", "five", "ten"])
+def test_views_are_averaged_alike_in_training_and_prediction(imgtrain, photos, kind):
+    """``predict --tta`` gives the test rows of a run scored with the same views, and only then."""
+    ran = imgtrain(
+        "train", "--data", photos, *TINY, "--epochs", "1", "--tta", kind, "--json", "--fresh"
+    )
+    assert ran.json["metrics"]["tta"] == kind
+    with (Path(ran.json["run"]) / "predictions_test.csv").open() as file:
+        wanted = {row["path"]: float(row["prob"]) for row in csv.DictReader(file)}
+    paths = [photos / name for name in wanted]
+    found = imgtrain("predict", *paths, "--tta", kind, "--json").json
+    plain = imgtrain("predict", *paths, "--json").json
+
+    for row, prob in zip(found, wanted.values(), strict=True):
+        assert row["prob"] == pytest.approx(prob, abs=2e-6)
+    assert any(a["prob"] != b["prob"] for a, b in zip(found, plain, strict=True))
+
+
+def test_mirrored_views_of_what_must_not_be_mirrored_are_refused(imgtrain):
+    """Digits are never flipped, at test time neither."""
+    ran = imgtrain("train", "--tta", "flip", "--fast-dev")
+    assert ran.code == 2
+    assert "--no-flip forbids mirroring" in ran.words

@@ -12,7 +12,7 @@ from imgtrain.listeners.history import history
 
 HEADER = (
     "epoch,step,lr,train_loss,train_top1,val_loss,val_top1,val_top5,val_macro_f1,is_best,"
-    "gpu_memory_mb,seconds,images_per_second"
+    "gpu_memory_mb,seconds,images_per_second,image_size"
 )
 
 
@@ -38,8 +38,8 @@ def test_a_row_an_epoch_under_the_promised_columns(tmp_path):
 
     assert (tmp_path / "history.csv").read_text(encoding="utf-8") == (
         f"{HEADER}\n"
-        "1,10,0.001,1.0,0.5,0.25,0.75,1.0,0.7,1,,2.0,640.0\n"
-        "2,20,0.001,0.5,0.5,,0.75,1.0,0.7,0,12.5,2.0,640.0\n"
+        "1,10,0.001,1.0,0.5,0.25,0.75,1.0,0.7,1,,2.0,640.0,\n"
+        "2,20,0.001,0.5,0.5,,0.75,1.0,0.7,0,12.5,2.0,640.0,\n"
     )
 
 

@@ -15,7 +15,7 @@ from imgtrain.settings.wording import accepts
         ("data.root", "text"),
         ("data.group_by", "text or none"),
         ("data.image_size", "auto or a whole number from 4 to 4096"),
-        ("data.channels", "auto, 1 or 3"),
+        ("data.channels", "auto or a whole number from 1 to 64"),
         ("data.background", "white, black, grey or #rrggbb"),
         ("data.normalize_std", "model, auto or one number above 0 per channel, as in 0.5,0.5,0.5"),
         ("augment.crop_scale", "a number above 0 and up to 1"),
@@ -46,7 +46,8 @@ def test_every_setting_is_described(setting):
 @pytest.mark.parametrize("setting", all_settings().values(), ids=all_settings())
 def test_no_setting_takes_what_it_is_not(setting):
     """A section, a list of lists, and (but for switches) a truth value are refused everywhere."""
-    for value in ({"a": 1}, [[1]], *([] if setting.is_switch else [True, False])):
+    section = [] if setting.name in ("class_weights", "focal_alpha", "space") else [{"a": 1}]
+    for value in (*section, [[1]], *([] if setting.is_switch else [True, False])):
         with pytest.raises(SettingsError, match=f"^{setting.key} = "):
             from_flat({setting.key: value})
 
