@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from imgtrain import console
 from imgtrain.data.listing import some
 from imgtrain.data.split import Split
-from imgtrain.engine.model import Recipe
+from imgtrain.engine.recipe import Recipe
 from imgtrain.engine.schedule import Plan
 from imgtrain.engine.state import TrainState
 from imgtrain.probing import whole_model

@@ -20,9 +20,10 @@ from imgtrain.engine.ema import Ema, auto_decay
 from imgtrain.engine.freeze import Freezing, make_freezing
 from imgtrain.engine.hub import build_pretrained
 from imgtrain.engine.loss import make_loss
-from imgtrain.engine.model import Recipe, build
+from imgtrain.engine.model import build
 from imgtrain.engine.optim import make_optimizer
 from imgtrain.engine.plateau import Plateau
+from imgtrain.engine.recipe import Recipe
 from imgtrain.engine.recompute import recompute
 from imgtrain.engine.scaling import LossScale
 from imgtrain.engine.schedule import Batches, Plan, cut_batches, make_plan

@@ -20,7 +20,8 @@ from imgtrain.data.split import Split
 from imgtrain.engine.device import ComputePlan
 from imgtrain.engine.features import FeatureLoader, Frozen, example_for, width_of
 from imgtrain.engine.hub import build_pretrained, why_not
-from imgtrain.engine.model import Recipe, build
+from imgtrain.engine.model import build
+from imgtrain.engine.recipe import Recipe
 from imgtrain.engine.state import SCORING_BATCH, Normalise
 from imgtrain.engine.transfer import take_over
 from imgtrain.engine.weights import as_layout, read_start

@@ -36,7 +36,8 @@ from imgtrain.continuing import Choice
 from imgtrain.data.index import PARTS, Index
 from imgtrain.data.split import Split
 from imgtrain.engine.device import ComputePlan
-from imgtrain.engine.model import Recipe, check_name
+from imgtrain.engine.model import check_name
+from imgtrain.engine.recipe import Recipe
 from imgtrain.engine.schedule import Batches
 from imgtrain.engine.state import SCORING_BATCH
 from imgtrain.engine.world import World

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from imgtrain.classical import artefact
 from imgtrain.engine.device import ComputePlan, plan_compute
 from imgtrain.engine.infer import averaged, probabilities
-from imgtrain.engine.model import Recipe
+from imgtrain.engine.recipe import Recipe
 from imgtrain.engine.state import Normalise
 from imgtrain.engine.weights import as_layout, read_model, read_recipe
 from imgtrain.ensemble_file import NAME, Members, check_classes, read_ensemble, write_ensemble
@@ -140,7 +140,16 @@ class Member:
         Returns:
             Positions, shape (B,), and probabilities, shape (B, C).
         """
-        found = [probabilities(self.model, [b], self._normalise, self.compute) for b in views]
+        found = [
+            probabilities(
+                self.model,
+                [batch],
+                self._normalise,
+                self.compute,
+                temperature=self.recipe.temperature,
+            )
+            for batch in views
+        ]
         probs = averaged([each for _, each in found])
         own = self.recipe.classes
         if own != tuple(classes) and len(probs):

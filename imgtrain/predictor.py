@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imgtrain.engine.device import apply, usable_cores
-from imgtrain.engine.model import Recipe
+from imgtrain.engine.recipe import Recipe
 from imgtrain.engine.state import SCORING_BATCH
 from imgtrain.ensemble import Member, choose, read_members
 from imgtrain.loading.cache import Nowhere

@@ -14,7 +14,7 @@ from imgtrain.data.index import Index, read_index
 from imgtrain.data.split import Split
 from imgtrain.engine.device import ComputePlan, usable_cores
 from imgtrain.engine.limits import limited
-from imgtrain.engine.model import Recipe
+from imgtrain.engine.recipe import Recipe
 from imgtrain.engine.schedule import Batches, check_accumulation, keep_effective
 from imgtrain.engine.state import TrainState
 from imgtrain.engine.world import World, local_place

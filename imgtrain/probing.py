@@ -17,7 +17,7 @@ from imgtrain.data.split import Split
 from imgtrain.engine.course import Course
 from imgtrain.engine.device import ComputePlan
 from imgtrain.engine.features import FeatureLoader, Frozen, Probe, example_for, width_of
-from imgtrain.engine.model import Recipe
+from imgtrain.engine.recipe import Recipe
 from imgtrain.engine.state import Normalise, TrainState
 from imgtrain.engine.world import World
 from imgtrain.loading.loader import Loader

@@ -15,14 +15,9 @@ from imgtrain.data.inspect import look
 from imgtrain.data.split import Split
 from imgtrain.engine.freeze import check_freezing
 from imgtrain.engine.hub import why_not
-from imgtrain.engine.model import (
-    Recipe,
-    check_model,
-    check_small_stem,
-    model_defaults,
-    small_stem_fits,
-)
+from imgtrain.engine.model import check_model, check_small_stem, model_defaults, small_stem_fits
 from imgtrain.engine.optim import default_lr, default_weight_decay
+from imgtrain.engine.recipe import Recipe
 from imgtrain.engine.recompute import check_recomputing
 from imgtrain.engine.sizes import is_known_to_take_any_size, usual_sizes
 from imgtrain.errors import SettingsError

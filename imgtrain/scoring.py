@@ -16,7 +16,7 @@ from imgtrain.data.split import Split
 from imgtrain.engine.checkpoint import load_tensors
 from imgtrain.engine.device import apply
 from imgtrain.engine.infer import averaged, probabilities
-from imgtrain.engine.model import Recipe
+from imgtrain.engine.recipe import Recipe
 from imgtrain.engine.sharding import is_shared_out, load_weights
 from imgtrain.engine.state import TrainState
 from imgtrain.engine.weights import save_model

@@ -10,7 +10,7 @@ import torch
 from imgtrain import console
 from imgtrain.engine.device import ComputePlan
 from imgtrain.engine.distill import Teacher, can_convert
-from imgtrain.engine.model import Recipe
+from imgtrain.engine.recipe import Recipe
 from imgtrain.engine.state import Normalise
 from imgtrain.engine.weights import as_layout, read_model, read_recipe
 from imgtrain.errors import RunError, SettingsError, disk_error

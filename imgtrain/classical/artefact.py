@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from imgtrain import console
 from imgtrain.classical.estimators import log_probabilities
 from imgtrain.engine.features import pooled
-from imgtrain.engine.model import Recipe, build
+from imgtrain.engine.model import build
+from imgtrain.engine.recipe import Recipe
 from imgtrain.errors import OutsideError, RunError, SettingsError
 from imgtrain.files import write_bytes
 

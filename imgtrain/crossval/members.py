@@ -16,7 +16,7 @@ from imgtrain.data.index import Index
 from imgtrain.data.listing import Ints
 from imgtrain.engine.device import ComputePlan, apply, plan_compute, usable_cores
 from imgtrain.engine.infer import Probabilities, averaged, probabilities
-from imgtrain.engine.model import Recipe
+from imgtrain.engine.recipe import Recipe
 from imgtrain.engine.state import SCORING_BATCH, Normalise
 from imgtrain.engine.weights import as_layout, read_model
 from imgtrain.engine.world import World, local_place

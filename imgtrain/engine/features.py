@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from imgtrain import console
 from imgtrain.data.stamps import stamp_keys
 from imgtrain.engine.device import ComputePlan
-from imgtrain.engine.model import Recipe
 from imgtrain.engine.pieces import Pieces
+from imgtrain.engine.recipe import Recipe
 from imgtrain.engine.state import SCORING_BATCH, Normalise
 from imgtrain.engine.world import World
 from imgtrain.files import cache_folder

@@ -14,7 +14,8 @@ from typing import Any
 import timm
 from torch import nn
 
-from imgtrain.engine.model import Recipe, build
+from imgtrain.engine.model import build
+from imgtrain.engine.recipe import Recipe
 from imgtrain.errors import ImgtrainError, OutsideError
 
 PATIENCE = 5.0

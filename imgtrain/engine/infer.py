@@ -51,10 +51,12 @@ def probabilities(
     *,
     watch: Callable[[int], None] = lambda _: None,
     pieces: Pieces | None = None,
+    temperature: float = 1.0,
 ) -> Probabilities:
     """Every counting picture's probabilities, in the order of the batches.
 
-    ``watch`` hears how many batches are done; ``pieces`` remembers how batches are cut.
+    ``watch`` hears how many batches are done; ``pieces`` remembers how batches are cut; logits are
+    divided by ``temperature``.
     """
     positions: list[NDArray[np.int64]] = [np.empty(0, np.int64)]
     found: list[NDArray[np.float32]] = []
@@ -64,7 +66,8 @@ def probabilities(
         for number, batch in enumerate(batches, start=1):
             with compute.autocast():
                 logits = pieces.logits(model, batch.pixels, normalise)
-            chances = logits.float().softmax(dim=1).cpu().numpy()  # waits for the device
+            scaled = logits.float() / temperature
+            chances = scaled.softmax(dim=1).cpu().numpy()  # waits for the device
             good = batch.mask.cpu().numpy()
             positions.append(batch.pictures[good])
             found.append(chances[good])

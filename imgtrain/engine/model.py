@@ -1,10 +1,9 @@
-"""The network, and the recipe that builds it again wherever its weights go."""
+"""The network that a recipe describes, built again wherever its weights go."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import timm
 import torch
@@ -12,67 +11,21 @@ from timm.layers.drop import DropBlock2d
 from timm.layers.patch_embed import PatchEmbed
 from torch import nn
 
-from imgtrain.engine.attention import Kind, add_attention, check_attention
+from imgtrain.engine.attention import add_attention, check_attention
 from imgtrain.engine.dropping import spare_half_precision
 from imgtrain.engine.heads import add_mlp_head
+from imgtrain.engine.recipe import Recipe
 from imgtrain.engine.registered import (
     build_registered,
     check_registered,
     registered_defaults,
 )
 from imgtrain.errors import RunError, SettingsError, nearest
-from imgtrain.loading.preprocess import Preprocess
 from imgtrain.registry import MODELS
 from imgtrain.settings.schema import ModelSettings
 
-FORMAT = 2
-"""2 knows heads, attention and spatial dropout; what 1 leaves out has its default."""
-
 _PATCH = 4
 """From this stride on, the first layer cuts patches and has no small form."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
-    """Everything that shapes a network, what its classes mean, and what it wants to see."""
-
-    architecture: str
-    classes: tuple[str, ...]
-    stem: Literal["standard", "small"]
-    drop_rate: float
-    drop_path: float
-    preprocess: Preprocess
-    head: Literal["linear", "mlp"] = "linear"
-    drop_block: float = 0.0
-    attention: Kind | None = None
-    attention_index: int | None = None
-    plugin: str | None = None
-    """The module that brings the architecture, where it is not timm's."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """As it travels with the weights."""
-        return {"format": FORMAT, **asdict(self)}
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Recipe:
-        """The inverse of ``to_dict``.
-
-        Raises:
-            RunError: If a later version wrote it, or something is missing.
-        """
-        if values.get("format", 0) > FORMAT:
-            raise RunError(
-                f"the model was saved by a later version of imgtrain (format {values['format']})",
-                "update imgtrain: python -m pip install --upgrade imgtrain",
-            )
-        known = {f.name: values[f.name] for f in fields(cls) if f.name in values}
-        try:
-            known["classes"] = tuple(values["classes"])
-            known["preprocess"] = Preprocess.from_dict(values["preprocess"])
-            "".join((known["architecture"], *known["classes"]))  # names are text
-            return cls(**known)
-        except (KeyError, TypeError) as error:
-            raise RunError("the model's recipe is incomplete", "save it again") from error
 
 
 def known_names() -> list[str]:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import timm
 import torch
 
-from imgtrain.engine.model import Recipe, build
+from imgtrain.engine.model import build
+from imgtrain.engine.recipe import Recipe
 from imgtrain.errors import SettingsError
 
 _SMALLER = ((5 / 8, 0.4), (13 / 16, 0.3), (1.0, 0.3))

@@ -16,13 +16,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from imgtrain.engine.device import ComputePlan
-from imgtrain.engine.model import (
-    Recipe,
-    build,
-    check_small_stem,
-    model_defaults,
-    small_stem_fits,
-)
+from imgtrain.engine.model import build, check_small_stem, model_defaults, small_stem_fits
+from imgtrain.engine.recipe import Recipe
 from imgtrain.loading.preprocess import Preprocess
 from imgtrain.settings.schema import Settings
 

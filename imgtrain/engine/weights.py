@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from imgtrain.engine.checkpoint import load_tensors
-from imgtrain.engine.model import Recipe, build
+from imgtrain.engine.model import build
+from imgtrain.engine.recipe import Recipe
 from imgtrain.engine.transfer import Start
 from imgtrain.errors import RunError, SettingsError
 from imgtrain.files import write_bytes

@@ -32,7 +32,7 @@ from imgtrain.classical.estimators import (
     make,
     variants,
 )
-from imgtrain.engine.model import Recipe
+from imgtrain.engine.recipe import Recipe
 from imgtrain.errors import DataError, RunError
 from imgtrain.loading.preprocess import Preprocess
 from imgtrain.settings.classical import ESTIMATORS

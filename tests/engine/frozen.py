@@ -10,8 +10,9 @@ from small import PREPROCESS, Shapes, plan_cpu, small_state
 
 from imgtrain.engine.ema import Ema
 from imgtrain.engine.features import FeatureLoader, Frozen, Probe, example_for, width_of
-from imgtrain.engine.model import Recipe, build
+from imgtrain.engine.model import build
 from imgtrain.engine.optim import make_optimizer
+from imgtrain.engine.recipe import Recipe
 from imgtrain.engine.state import Normalise, TrainState
 from imgtrain.engine.world import World
 from imgtrain.loading.cache import Nowhere

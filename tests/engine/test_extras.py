@@ -11,8 +11,9 @@ from timm.layers.eca import EcaModule
 from timm.layers.squeeze_excite import SEModule
 from torch import nn
 
-from imgtrain.engine.model import Recipe, build, check_model
+from imgtrain.engine.model import build, check_model
 from imgtrain.engine.optim import parameter_groups
+from imgtrain.engine.recipe import Recipe
 from imgtrain.engine.weights import read_model, save_model
 from imgtrain.errors import RunError, SettingsError
 from imgtrain.settings.schema import ModelSettings, Settings

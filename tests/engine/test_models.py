@@ -9,13 +9,13 @@ import torch
 from small import PREPROCESS
 
 from imgtrain.engine.model import (
-    Recipe,
     build,
     check_name,
     check_small_stem,
     has_small_stem,
     small_stem_fits,
 )
+from imgtrain.engine.recipe import Recipe
 from imgtrain.engine.weights import read_model, read_start, save_model
 from imgtrain.errors import RunError, SettingsError
 

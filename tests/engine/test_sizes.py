@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from small import PREPROCESS, checkpoints, small_state
 
 from imgtrain.engine.loop import fit
-from imgtrain.engine.model import Recipe
+from imgtrain.engine.recipe import Recipe
 from imgtrain.engine.shapes import at_step, switches
 from imgtrain.engine.sizes import check_sizes
 from imgtrain.errors import SettingsError

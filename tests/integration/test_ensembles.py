@@ -14,7 +14,8 @@ import imgtrain as package
 from imgtrain import console
 from imgtrain.classical.artefact import Artefact, ClassicalNet, save
 from imgtrain.cli import run as run_cli
-from imgtrain.engine.model import Recipe, build
+from imgtrain.engine.model import build
+from imgtrain.engine.recipe import Recipe
 from imgtrain.engine.weights import save_model
 from imgtrain.ensemble_file import write_ensemble
 from imgtrain.errors import RunError, SettingsError

@@ -6,7 +6,8 @@ import torch
 
 from imgtrain.data.index import read_index
 from imgtrain.engine.loss import cross_entropy, make_loss
-from imgtrain.engine.model import Recipe, build, check_model
+from imgtrain.engine.model import build, check_model
+from imgtrain.engine.recipe import Recipe
 from imgtrain.engine.weights import read_model, save_model
 from imgtrain.errors import DataError, RunError, SettingsError
 from imgtrain.loading.policies.apply import variation
