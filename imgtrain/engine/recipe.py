@@ -11,8 +11,8 @@ from imgtrain.errors import RunError
 from imgtrain.loading.preprocess import Preprocess
 
 FORMAT = 3
-"""2 knows heads, attention and spatial dropout, 3 a temperature; what an older one leaves out has
-its default."""
+"""2 knows heads, attention and spatial dropout, 3 a temperature and conformity; what an older one
+leaves out has its default."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +33,8 @@ class Recipe:
     """The module that brings the architecture, where it is not timm's."""
     temperature: float = 1.0
     """What logits are divided by before the softmax (Guo et al. 2017, arXiv:1706.04599)."""
+    conformity: tuple[float, ...] = ()
+    """Scores of calibration pictures, ascending; see ``imgtrain.metrics.conformal``."""
 
     def to_dict(self) -> dict[str, Any]:
         """As it travels with the weights."""
@@ -53,10 +55,11 @@ class Recipe:
         known = {f.name: values[f.name] for f in fields(cls) if f.name in values}
         try:
             known["classes"] = tuple(values["classes"])
+            known["conformity"] = tuple(map(float, values.get("conformity", ())))
             known["preprocess"] = Preprocess.from_dict(values["preprocess"])
             "".join((known["architecture"], *known["classes"]))  # names are text
             if not 0 < known.get("temperature", 1.0) < math.inf:
                 raise RunError("the model's temperature is not above 0", "save it again")
             return cls(**known)
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise RunError("the model's recipe is incomplete", "save it again") from error
