@@ -34,7 +34,7 @@ class Recipe:
     temperature: float = 1.0
     """What logits are divided by before the softmax (Guo et al. 2017, arXiv:1706.04599)."""
     conformity: tuple[float, ...] = ()
-    """Scores of calibration pictures, ascending; see ``imgtrain.metrics.conformal``."""
+    """Calibration pictures' scores, ascending; see ``imgtrain.metrics.conformal``."""
 
     def to_dict(self) -> dict[str, Any]:
         """As it travels with the weights."""

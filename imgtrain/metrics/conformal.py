@@ -1,8 +1,8 @@
 """Sets of classes that hold the right one as often as was promised (split conformal prediction).
 
 The promise holds on average over pictures drawn like the calibration pictures, whatever the model
-(Vovk et al. 2005; Angelopoulos and Bates 2021, arXiv:2107.07511, section 1). The score is one minus
-the probability of the right class, which gives the smallest sets on average (Sadinle et al. 2019,
+(Vovk et al. 2005; Angelopoulos and Bates 2021, arXiv:2107.07511, section 1). A picture conforms by
+the probability of its right class, which gives the smallest sets on average (Sadinle et al. 2019,
 arXiv:1609.00451).
 """
 
@@ -16,21 +16,21 @@ from numpy.typing import NDArray
 
 from imgtrain.metrics.confusion import Floats, Ints
 
-_ROUNDING = 1e-9
-"""Equal probabilities stay equal after 1 - (1 - p): neighbours that vote give many of them."""
+_ROUNDING = 1e-6
+"""Relative: the same picture in another batch, and neighbours that vote, are still as likely."""
 
 
-def conformity_scores(probs: Floats, labels: Ints) -> Floats:
-    """How far each calibration picture's right class was from certain, sorted.
+def conformity_scores(probs: NDArray[np.floating], labels: Ints) -> Floats:
+    """How likely each calibration picture's right class was found, ascending.
 
     Args:
         probs: Shape (N, C).
         labels: Shape (N,), the right classes.
 
     Returns:
-        Shape (N,), in [0, 1], ascending.
+        Shape (N,), in [0, 1].
     """
-    return np.sort(1.0 - probs[np.arange(len(labels)), labels])
+    return np.sort(probs[np.arange(len(labels)), labels].astype(np.float64))
 
 
 def least_probability(scores: Sequence[float] | Floats, coverage: float) -> float:
@@ -50,7 +50,7 @@ def least_probability(scores: Sequence[float] | Floats, coverage: float) -> floa
     if not 0 < coverage < 1:
         raise ValueError("coverage must be above 0 and below 1")
     rank = math.ceil((len(scores) + 1) * coverage)
-    return 0.0 if rank > len(scores) else max(0.0, 1.0 - float(scores[rank - 1]) - _ROUNDING)
+    return 0.0 if rank > len(scores) else float(scores[len(scores) - rank]) * (1 - _ROUNDING)
 
 
 def enough_for(coverage: float) -> int:
