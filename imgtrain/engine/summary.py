@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from imgtrain.engine.device import ComputePlan
 from imgtrain.engine.model import build, check_small_stem, model_defaults, small_stem_fits
@@ -23,6 +23,16 @@ from imgtrain.settings.schema import Settings
 
 REST = "(rest)"
 """What belongs to no part: weights and work of the network's own."""
+
+
+_ATTENTION_ON_CPU = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu  # noqa: SLF001  # torch's name for it
+"""What torch's counter does not know in every version."""
+
+
+def _of_attention(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
+    """Floating-point operations, from shapes."""
+    count: int = sdpa_flop_count(query, key, value)
+    return count
 
 
 @dataclass(slots=True)
@@ -88,7 +98,7 @@ def summarize(recipe: Recipe, *, batch: int, compute: ComputePlan) -> Summary:
     rest = Part(REST, type(model).__name__)
     for name, parameter in model.named_parameters():
         _owner(name, parts, rest).parameters += parameter.numel()
-    counter = FlopCounterMode(display=False)
+    counter = FlopCounterMode(display=False, custom_mapping={_ATTENTION_ON_CPU: _of_attention})
     p = recipe.preprocess
     with FakeTensorMode(allow_non_fake_inputs=True), ExitStack() as stack:
         model = model.to_empty(device="cpu").train(batch > 1)

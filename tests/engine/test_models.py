@@ -15,7 +15,7 @@ from imgtrain.engine.model import (
     has_small_stem,
     small_stem_fits,
 )
-from imgtrain.engine.recipe import Recipe
+from imgtrain.engine.recipe import FORMAT, Recipe
 from imgtrain.engine.weights import read_model, read_start, save_model
 from imgtrain.errors import RunError, SettingsError
 
@@ -190,7 +190,7 @@ def test_weights_without_a_recipe_are_refused(tmp_path):
         ({"classes": ["a", "b"]}, "does not fit its own recipe"),
         ({"classes": None}, "recipe is incomplete"),
         ({"preprocess": {"size": 64}}, "recipe is incomplete"),
-        ({"format": 3}, "later version of imgtrain"),
+        ({"format": FORMAT + 1}, "later version of imgtrain"),
         ([], "does not fit its own recipe"),
     ],
 )
