@@ -33,7 +33,7 @@ def write_results(
 
     Args:
         folder: The run's folder.
-        part: ``val`` or ``test``.
+        part: ``val``, ``calibration`` or ``test``.
         paths: The N paths, as in ``splits.csv``.
         labels: Shape (N,), int64, in [0, C).
         probs: Shape (N, C), float64, rows that add up to 1.
