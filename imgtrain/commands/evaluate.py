@@ -47,7 +47,7 @@ def evaluate(  # each is an option of the command line
         bool,
         typer.Option(
             "--calibrate",
-            help="Fit a temperature on the calibration part (or --data), and store it in the model.",
+            help="Fit a temperature on the calibration part (or --data); the model keeps it.",
         ),
     ] = False,
     threshold_for: Annotated[
@@ -68,9 +68,7 @@ def evaluate(  # each is an option of the command line
     ] = None,
     corruptions: Annotated[
         bool,
-        typer.Option(
-            "--corruptions", help="Score noisy, blurred, ... pictures in five steps, too."
-        ),
+        typer.Option("--corruptions", help="Score noisy, blurred, ... pictures, too."),
     ] = False,
     ensemble: Annotated[
         str | None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,35 +20,42 @@ _OWN = ("path", "split")
 _GROUP = "group"
 
 
-def slices_of(answers: Answers, asked: Sequence[str]) -> list[dict[str, Any]]:
+def check_columns(index: Index, asked: Sequence[str]) -> dict[str, list[str]]:
+    """The columns that are asked for, all that there are if none is; values by position.
+
+    Raises:
+        SettingsError: If one is not there.
+    """
+    known = columns_of(index)
+    folded = {name.casefold(): name for name in known}
+    for name in asked:
+        if name.casefold() not in folded:
+            there = f"it has {', '.join(known)}" if known else "columns are those of a manifest"
+            raise SettingsError(
+                f"--slice {name}: {index.root} has no such column{nearest(name, known)}",
+                f"{there}; group is one where --group-by was given",
+            )
+    return {folded[name.casefold()]: known[folded[name.casefold()]] for name in asked} or known
+
+
+def slices_of(
+    answers: Answers, columns: Mapping[str, Sequence[str]], *, all_: bool
+) -> list[dict[str, Any]]:
     """The scores of the pictures of each value of each column.
 
     Args:
         answers: What the model said.
-        asked: Names of columns; all that have few values, if there are none.
+        columns: From ``check_columns``.
+        all_: Whether columns count that have many values, or one, too.
 
     Returns:
         Rows of ``column``, ``value`` and scores.
-
-    Raises:
-        SettingsError: If a column is asked for that is not there.
     """
-    pictures = answers.pictures
-    known = columns_of(pictures.index)
-    folded = {name.casefold(): name for name in known}
-    for name in asked:
-        if name.casefold() not in folded:
-            raise SettingsError(
-                f"--slice {name}: {pictures.index.root} has no such column{nearest(name, known)}",
-                f"it has {', '.join(known)}"
-                if known
-                else "columns are those of a manifest, and group where --group-by was given",
-            )
     rows: list[dict[str, Any]] = []
-    for name in [folded[name.casefold()] for name in asked] or known:
-        values = [known[name][i] for i in pictures.positions.tolist()]
-        different = len(set(values))
-        if asked or (1 < different <= min(MOST_VALUES, len(values) - 1) and name != "label"):
+    for name, cells in columns.items():
+        values = [cells[i] for i in answers.pictures.positions.tolist()]
+        is_telling = 1 < len(set(values)) <= min(MOST_VALUES, len(values) - 1) and name != "label"
+        if all_ or is_telling:
             found = score_slices(answers.labels, answers.probs, values)
             rows += [{"column": name, **row} for row in found]
     return rows

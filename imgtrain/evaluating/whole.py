@@ -23,7 +23,7 @@ from imgtrain.evaluating.goals import Goal, threshold_for
 from imgtrain.evaluating.pictures import Labelled, Own, read_given, read_own
 from imgtrain.evaluating.places import Subject, place_of, subjects
 from imgtrain.evaluating.seen import warn_of_seen
-from imgtrain.evaluating.slicing import slices_of
+from imgtrain.evaluating.slicing import check_columns, slices_of
 from imgtrain.evaluating.writing import write_evaluation
 from imgtrain.loading.corruptions import Corruption, all_corruptions
 from imgtrain.loading.tta import check_views
@@ -107,6 +107,7 @@ class _Work:
             asked.goal.check(classes)
         self._check_views()
         pictures = self._pictures()
+        columns = check_columns(pictures.index, asked.slices)
         place = place_of(
             asked.to, self.which, asked.output, name=pictures.name, data=pictures.index.root
         )
@@ -125,7 +126,10 @@ class _Work:
         if asked.goal is not None and judges is not None:
             chosen_on = ask(self.predictor, judges, tta=asked.tta)
             more["threshold"] = threshold_for(asked.goal, chosen_on, answers, classes)
-        more |= {"slices": slices_of(answers, asked.slices), **_corrupted(answers, changes)}
+        more |= {
+            "slices": slices_of(answers, columns, all_=bool(asked.slices)),
+            **_corrupted(answers, changes),
+        }
         about = self._about(pictures, answers, seen)
         metrics = write_evaluation(place, answers, classes, about=about, more=more)
         return Evaluation(place, metrics)
@@ -192,7 +196,7 @@ class _Work:
         refuse_several(len(predictor.members))
         if asked.tta is not None:
             raise SettingsError(
-                f"--calibrate fits the temperature of single views, --tta {asked.tta} averages some",
+                f"--calibrate is about single views, and --tta {asked.tta} averages several",
                 "leave out one of them",
             )
         file = self.run.weights

@@ -9,6 +9,7 @@ from typing import Any
 from imgtrain.evaluating.answers import Answers
 from imgtrain.files import replacing_folder, write_csv, write_json
 from imgtrain.metrics.calibration import brier_score, reliability
+from imgtrain.metrics.intervals import wilson_interval
 from imgtrain.metrics.resampling import probability_intervals
 from imgtrain.report.evaluation_plots import plot_corruptions, plot_reliability
 from imgtrain.report.results import write_results
@@ -49,7 +50,12 @@ def write_evaluation(
             ending="",
             plots=".",
         )
+        hits = {key: scores[key] for key in ("top3", "top5") if scores[key] is not None}
         intervals = scores.pop("intervals") | {
+            key: list(wilson_interval(round(share * len(labels)), len(labels)))
+            for key, share in hits.items()
+        }
+        intervals |= {
             name: None if ends is None else list(ends)
             for name, ends in probability_intervals(labels, probs).items()
         }
@@ -63,7 +69,7 @@ def write_evaluation(
             "per_class": per_class,
         }
         groups = reliability(probs.max(axis=1), probs.argmax(axis=1) == labels)
-        note = f"ECE {metrics['ece']:.4f}\nlog loss {metrics['log_loss']:.4f}"
+        note = f"ECE {metrics['ece']:.4f}, log loss {metrics['log_loss']:.4f}"
         title = f"Reliability, {part}"
         plot_reliability(folder / "reliability.png", groups, title=title, note=note)
         _write_tables(folder, answers, metrics)

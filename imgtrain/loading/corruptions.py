@@ -72,7 +72,7 @@ def _jpeg(x: Floats, quality: float, _: np.random.Generator) -> Floats:
     pixels = _rounded(x)
     planes = [pixels] if pixels.shape[2] in (1, _COLOUR) else np.split(pixels, pixels.shape[2], 2)
     coded = [_recoded(np.ascontiguousarray(plane), round(quality)) for plane in planes]
-    return np.concatenate(coded, axis=2).astype(np.float32) / 255
+    return _floats(np.concatenate(coded, axis=2))
 
 
 def _recoded(pixels: Pixels, quality: int) -> Pixels:
@@ -107,6 +107,10 @@ KINDS: Mapping[str, Kind] = {
 """In the order in which they are shown."""
 
 
+def _floats(pixels: Pixels) -> Floats:
+    return cast("Floats", pixels.astype(np.float32) / np.float32(255))
+
+
 def _rounded(x: Floats) -> Pixels:
     return cast("Pixels", np.rint(np.clip(x, 0, 1) * 255).astype(np.uint8))
 
@@ -123,7 +127,7 @@ class Corruption:
         """(H, W, C) -> the same shape."""
         kind = KINDS[self.kind]
         strength = kind.strength(self.severity, min(pixels.shape[:2]))
-        x = pixels.astype(np.float32) / 255
+        x = _floats(pixels)
         return _rounded(kind.apply(x, strength, self._generator(pixels)))
 
     def _generator(self, pixels: Pixels) -> np.random.Generator:

@@ -7,7 +7,6 @@ classification"; Geifman and El-Yaniv 2017, arXiv:1705.08500).
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -111,7 +110,7 @@ def choose_threshold(
         return None
     places = np.flatnonzero(reached)
     place = places[-1] if aim == "precision" else places[0]
-    return math.floor(rounded[order][last][place]) / _DIGITS
+    return float(rounded[order][last][place] / _DIGITS)
 
 
 def best_reached(scores: Floats, right: Bools, aim: Aim, *, wanted: int) -> float:

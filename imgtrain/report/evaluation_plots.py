@@ -28,15 +28,14 @@ def plot_reliability(path: Path, groups: Reliability, *, title: str, note: str) 
     with drawing(path, 5.4, 6.0, names=[title]) as figure:
         upper, lower = figure.subplots(2, 1, height_ratios=(3, 1), sharex=True)
         bare(upper, title, "", "accuracy")
-        upper.plot([0, 1], [0, 1], color="#888888", linewidth=1, linestyle=":")
+        upper.plot([0, 1], [0, 1], color="#888888", linewidth=1, linestyle=":", zorder=3)
         upper.bar(middles[filled], groups.accuracy[filled], width=0.92 * width, color=COLOURS[0],
                   label="accuracy")  # fmt: skip
         gaps = groups.confidence[filled] - groups.accuracy[filled]
         upper.bar(middles[filled], gaps, bottom=groups.accuracy[filled], width=0.92 * width,
                   color="#d55e0044", edgecolor=COLOURS[1], linewidth=0.8, hatch="//",
                   label="gap to the mean confidence")  # fmt: skip
-        upper.text(0.98, 0.03, note, transform=upper.transAxes, ha="right", va="bottom",
-                   fontsize=9)  # fmt: skip
+        upper.set_title(note, loc="right", fontsize=9)
         upper.set_ylim(0, 1.02)
         upper.legend(fontsize=8, frameon=False, loc="upper left")
         bare(lower, "", "confidence", "pictures")
