@@ -145,5 +145,5 @@ def _roots(text):
 
 def test_public_names_are_frozen():
     """What ``import imgtrain`` offers changes on purpose only."""
-    named = ["RunResult", "Settings", "__version__", "cross_validate", "load", "train"]
+    named = ["RunResult", "Settings", "__version__", "cross_validate", "evaluate", "load", "train"]
     assert imgtrain.__all__ == named

@@ -99,11 +99,10 @@ def evaluate(  # each is an option of the command line
             f"--split {split} is no part{nearest(split, HELD)}", f"parts are {', '.join(HELD)}"
         )
     from imgtrain.evaluating.goals import Goal
-    from imgtrain.evaluating.whole import Asked
-    from imgtrain.evaluating.whole import evaluate as evaluate_model
+    from imgtrain.evaluating.whole import Asked, evaluate_asked
     from imgtrain.report.evaluation import evaluation_text
 
-    found = evaluate_model(
+    found = evaluate_asked(
         Asked(
             runs=tuple(runs or ()),
             output=output,

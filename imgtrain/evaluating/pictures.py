@@ -146,7 +146,8 @@ def read_own(run: RunDir) -> Own:
             "bring them back, or name labelled pictures with --data PATH",
         ) from error
     if (run.path / "folds.csv").is_file():
-        parts = {"test": read_folds(run.path / "folds.csv", index).test()}
+        folds = read_folds(run.path / "folds.csv", index)
+        parts = {"train": folds.pool(), "val": folds.aside(), "test": folds.test()}
     else:
         parts = _parts(run, index, is_same=about.get("fingerprint") == index.fingerprint)
     return Own(run, index, parts)

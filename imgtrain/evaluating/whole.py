@@ -75,7 +75,40 @@ class Evaluation:
     metrics: Mapping[str, Any]
 
 
-def evaluate(asked: Asked) -> Evaluation:
+def evaluate(
+    run: Run | Sequence[Run] | None = None,
+    *,
+    data: str | Path | None = None,
+    split: str | None = None,
+    calibrate: bool = False,
+    to: str | Path | None = None,
+) -> Evaluation:
+    """Score a model on labelled pictures, as ``imgtrain evaluate`` does.
+
+    Args:
+        run: A run, a cross-validation, a ``model.safetensors``, or a list of such; the newest run
+            if not given.
+        data: Labelled pictures; the run's own if not given.
+        split: The part; ``test`` if not given.
+        calibrate: Whether a temperature is fitted and stored first.
+        to: Folder of the evaluation, if not the run's.
+
+    Raises:
+        ImgtrainError: One of its kinds, with a message for the user.
+    """
+    runs = () if run is None else (run,) if isinstance(run, str | Path) else tuple(run)
+    return evaluate_asked(
+        Asked(
+            runs=runs,
+            data=None if data is None else str(data),
+            split=split,
+            calibrate=calibrate,
+            to=None if to is None else Path(to),
+        )
+    )
+
+
+def evaluate_asked(asked: Asked) -> Evaluation:
     """Score a model on labelled pictures, and write all about it.
 
     Raises:
