@@ -6,17 +6,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from imgtrain.crossval.whole import cross_validate
+    from imgtrain.evaluating.whole import evaluate
     from imgtrain.predictor import load
     from imgtrain.settings.schema import Settings
     from imgtrain.training import RunResult, train
 
 __version__ = "0.1.0"
-__all__ = ["RunResult", "Settings", "__version__", "cross_validate", "load", "train"]
+__all__ = ["RunResult", "Settings", "__version__", "cross_validate", "evaluate", "load", "train"]
 
 _HOME = {
     "RunResult": "imgtrain.training",
     "Settings": "imgtrain.settings.schema",
     "cross_validate": "imgtrain.crossval.whole",
+    "evaluate": "imgtrain.evaluating.whole",
     "load": "imgtrain.predictor",
     "train": "imgtrain.training",
 }

@@ -22,10 +22,7 @@ def announce(
 ) -> None:
     """Say what trains on what, how long, and in which way."""
     console.say(f"run      {run.path}")
-    console.say(
-        f"data     {len(recipe.classes)} classes; {len(split.train)} train, {len(split.val)} val, "
-        f"{len(split.test)} test"
-    )
+    console.say(f"data     {len(recipe.classes)} classes; {split}")
     console.say(f"model    {_network(state, recipe)}")
     plan = state.plan
     console.say(

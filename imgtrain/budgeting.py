@@ -63,7 +63,7 @@ def give_keeper(
     if budget is None:
         return
     seen = len(views(state.loader.pictures.preprocess, settings.augment.tta))
-    scored = (len(split.val) + len(split.test)) * seen
+    scored = (len(split.val) + len(split.calibration) + len(split.test)) * seen
     if settings.augment.tta is not None and isinstance(state.loader, RowLoader):
         # several views of a picture go through the whole network, not the classifier alone
         ending += scored * seconds_to_score(through_network(state)) / state.world.size

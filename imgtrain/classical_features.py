@@ -73,7 +73,7 @@ def decide_sight(settings: Settings, index: Index, split: Split) -> Sight:
         SettingsError: If the settings contradict each other or the data.
     """
     trained = _trained(settings)
-    seen = look(index.source, np.concatenate([split.train, split.val, split.test]))
+    seen = look(index.source, split.used())
     natural = index.natural and seen.max_side > SMALL
     features = _chosen(settings, trained, natural=natural)
     flat = flatten(settings)
@@ -253,7 +253,7 @@ def table_of(
     stopped: Callable[[], bool],
 ) -> Table | None:
     """What the model sees of every picture; None if a signal came."""
-    positions = np.sort(np.concatenate([split.train, split.val, split.test]))
+    positions = np.sort(split.used())
     if network is None:
         return _pixels(recipe, compute, loader, positions, stopped)
     frozen = Frozen(

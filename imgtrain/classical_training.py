@@ -33,8 +33,8 @@ from imgtrain.classical_features import (
     table_of,
 )
 from imgtrain.continuing import Choice
-from imgtrain.data.index import PARTS, Index
-from imgtrain.data.split import Split
+from imgtrain.data.index import Index
+from imgtrain.data.split import HELD, Split
 from imgtrain.engine.device import ComputePlan
 from imgtrain.engine.model import check_name
 from imgtrain.engine.recipe import Recipe
@@ -55,7 +55,7 @@ from imgtrain.resolve import (
     make_preprocess,
 )
 from imgtrain.rundir import RunDir
-from imgtrain.scoring import picture_reader, tell, write_bad
+from imgtrain.scoring import picture_reader, tell, with_conformity, write_bad
 from imgtrain.settings.catalog import all_settings, option_name
 from imgtrain.settings.classical import estimator_of, refuse_meaningless
 from imgtrain.settings.layers import flatten
@@ -186,10 +186,10 @@ def _work(begun: _Begun, run: RunDir, clock: Clock) -> dict[str, Any]:
         clock.lap("features")
         estimator, trials, best = _selected(begun, table, stop, run)
         clock.lap("train")
-        metrics = _scored(begun, table, estimator, run)
+        metrics, recipe = _scored(begun, table, estimator, run)
         metrics = {"format": 1, "best_epoch": None, "chosen": dict(best.parameters), **metrics}
         model = ClassicalNet(network, estimator, len(begun.recipe.classes))
-        save(run.weights, Artefact(recipe=begun.recipe, network=own, model=model))
+        save(run.weights, Artefact(recipe=recipe, network=own, model=model))
         _write_selection(run, trials, best)
         bad = dict(begun.loader.pictures.bad)
         quarantine = begun.settings.data.on_bad_image == "quarantine"
@@ -217,10 +217,7 @@ def _announce(begun: _Begun, run: RunDir, table: Table) -> None:
     split, p, name = begun.split, begun.recipe.preprocess, begun.sight.features
     what = "raw pixels" if name == PIXELS else f"features of {name}"
     console.say(f"run      {run.path}")
-    console.say(
-        f"data     {len(begun.recipe.classes)} classes; {len(split.train)} train, "
-        f"{len(split.val)} val, {len(split.test)} test"
-    )
+    console.say(f"data     {len(begun.recipe.classes)} classes; {split}")
     console.say(
         f"model    {begun.settings.model.name} on {table.rows.shape[1]:,} {what}, "
         f"{p.size} x {p.size} x {p.channels}"
@@ -277,21 +274,28 @@ def _probabilities(
     return logits.softmax(dim=1).numpy().astype(np.float64)
 
 
-def _scored(begun: _Begun, table: Table, estimator: Any, run: RunDir) -> dict[str, Any]:
-    metrics = {}
-    for part in PARTS[1:]:
+def _scored(
+    begun: _Begun, table: Table, estimator: Any, run: RunDir
+) -> tuple[dict[str, Any], Recipe]:
+    """Every part's scores, and the recipe with what the calibration part said."""
+    metrics, recipe = {}, begun.recipe
+    for part in HELD[1:]:
         found, features = table.part(begun.split.part(part))
         if not len(found):
             continue
+        probs, labels = _probabilities(estimator, features, len(recipe.classes)), begun.index.labels
+        if part == "calibration":
+            recipe = with_conformity(recipe, probs, labels[found])
         metrics[part] = write_results(
             run.path,
             part,
             paths=[begun.index.source.path(i) for i in found.tolist()],
-            labels=begun.index.labels[found],
-            probs=_probabilities(estimator, features, len(begun.recipe.classes)),
+            labels=labels[found],
+            probs=probs,
             classes=begun.index.classes,
+            draws=part != "calibration",
         )
-    return metrics
+    return metrics, recipe
 
 
 def _write_selection(run: RunDir, trials: list[Trial], best: Trial) -> None:

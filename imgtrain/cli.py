@@ -36,6 +36,7 @@ COMMANDS = {
     "cv": "Train on every fold, ensemble them, score an untouched test part.",
     "tune": "Search for good settings by short trainings.",
     "find-lr": "Test a range of learning rates and suggest one.",
+    "evaluate": "Score a trained model on labelled pictures; calibrate it.",
     "predict": "Classify pictures with a trained model.",
     "models": "List models, or what one costs by stage.",
     "report": "Write the page of a run again, or of several compared.",

@@ -25,6 +25,7 @@ def tiny(settings: Settings, index: Index, split: Split) -> tuple[Settings, Spli
         train=some(split.train, max(2 * size, len(index.classes))),
         val=some(split.val, size),
         test=some(split.test, size),
+        calibration=some(split.calibration, size),
     )
     last = settings.train.average_last
     fewer = {

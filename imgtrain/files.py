@@ -8,6 +8,7 @@ import errno
 import io
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -94,6 +95,29 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]
         writer.writerows(rows)
         text.flush()
         text.detach()
+
+
+@contextlib.contextmanager
+def replacing_folder(place: Path) -> Iterator[Path]:
+    """A folder that takes the place of ``place`` when the block ends well, and only then.
+
+    Raises:
+        DiskError: If the disk is full, read-only or not ours.
+    """
+    draft, old = (place.with_name(f".{place.name}.{os.getpid()}.{end}") for end in ("new", "old"))
+    try:
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.mkdir(parents=True)
+        yield draft
+        if place.exists():
+            place.rename(old)
+        draft.rename(place)
+        sync_folder(place.parent)
+    except OSError as error:
+        raise disk_error(error, place) from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def first_free(taken: Callable[[str], bool], name: str) -> str:

@@ -1,4 +1,4 @@
-"""Before training: is a picture of val or test in train, too?
+"""Before training: is a picture of val, calibration or test in train, too?
 
 Prints are taken from the decoded pictures that the first epoch wants anyway, and are kept between
 runs.
@@ -12,28 +12,29 @@ import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 
 from imgtrain import console
 from imgtrain.data.duplicates import ALONE, find_duplicates
-from imgtrain.data.index import PARTS, Index
+from imgtrain.data.index import Index
 from imgtrain.data.listing import Ints, count, some
 from imgtrain.data.prints import PrintBook, take_print
-from imgtrain.data.split import Split
+from imgtrain.data.split import HELD, Split
 from imgtrain.data.subset import without
 from imgtrain.engine.world import World
 from imgtrain.errors import DataError, DiskError
 from imgtrain.files import cache_folder, replacing, write_csv
 from imgtrain.loading.loader import Pictures
 
-SEARCH = 1
+SEARCH = 2
 """Raised whenever the same prints give other leaks."""
 
 _CHUNK = 512
 _WORTH_A_BAR = 500
-_TRAIN, _VAL, _TEST = range(3)
+_TRAIN = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +44,7 @@ class Leaks:
     Args:
         pictures: Shape (L,), positions in the index, sorted by cluster.
         clusters: Shape (L,), equal for pictures that are the same.
-        parts: Shape (L,), positions in ``PARTS``.
+        parts: Shape (L,), positions in ``HELD``.
     """
 
     pictures: Ints
@@ -55,7 +56,7 @@ class Leaks:
         return len(np.unique(self.clusters))
 
     def seen_elsewhere(self) -> Ints:
-        """What training must not see: copies in train of val or test, and in val of test."""
+        """What training must not see: copies in each part of what a later part of ``HELD`` has."""
         highest = dict.fromkeys(self.clusters.tolist(), _TRAIN)
         for cluster, part in zip(self.clusters.tolist(), self.parts.tolist(), strict=True):
             highest[cluster] = max(highest[cluster], part)
@@ -65,7 +66,7 @@ class Leaks:
     def write(self, path: Path, index: Index) -> None:
         """One line a picture: ``cluster,path,part,label``."""
         rows = (
-            (cluster, index.source.path(i), PARTS[part], index.classes[index.labels[i]])
+            (cluster, index.source.path(i), HELD[part], index.classes[index.labels[i]])
             for i, cluster, part in zip(
                 self.pictures.tolist(), self.clusters.tolist(), self.parts.tolist(), strict=True
             )
@@ -92,9 +93,9 @@ def gate(
     Raises:
         DataError: If there are leaks and the policy is ``error``.
     """
-    if policy == "off" or not (len(split.val) or len(split.test)):
+    used = split.used()
+    if policy == "off" or len(used) == len(split.train):
         return split, None
-    used = np.concatenate([split.train, split.val, split.test])
     book = _prints(pictures, index, used, world, threads)
     leaks = world.gather(_remembered(book, split) if world.is_first else None)[0]
     if not len(leaks):
@@ -140,7 +141,7 @@ def _remembered(book: PrintBook, split: Split) -> Leaks:
 def _used(book: PrintBook, split: Split) -> tuple[Ints, Ints]:
     """Positions of the pictures in a part, and the part of each."""
     parts = np.full(len(book.prints), -1, np.int64)
-    for number, name in enumerate(PARTS):
+    for number, name in enumerate(HELD):
         parts[split.part(name)] = number
     used = np.flatnonzero(parts >= 0)
     return used, parts[used]
@@ -229,11 +230,17 @@ def _sentence(leaks: Leaks, index: Index) -> str:
     first = leaks.pictures[leaks.clusters == leaks.clusters[0]]
     example = " = ".join(index.source.path(i) for i in first[:2].tolist())
     counts = [
-        count(found, "picture") + f" of {PARTS[later]} in {PARTS[earlier]}"
-        for earlier, later in ((_TRAIN, _TEST), (_TRAIN, _VAL), (_VAL, _TEST))
+        count(found, "picture") + f" of {HELD[later]} in {HELD[earlier]}"
+        for earlier, later in sorted(combinations(range(len(HELD)), 2), key=_gravity)
         if (found := _shared(leaks, earlier, later))
     ]
     return f"the same pictures are in two parts: {some(counts)} (for example {example})"
+
+
+def _gravity(pair: tuple[int, int]) -> tuple[int, int]:
+    """What training saw comes first, then what is scored last."""
+    earlier, later = pair
+    return earlier, -later
 
 
 def _shared(leaks: Leaks, earlier: int, later: int) -> int:

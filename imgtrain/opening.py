@@ -10,7 +10,7 @@ from pathlib import Path
 from imgtrain import console, rundir
 from imgtrain.continuing import Choice, named_run
 from imgtrain.data.index import Index
-from imgtrain.data.split import Split, make_split
+from imgtrain.data.split import Split, hold_out_calibration, make_split
 from imgtrain.data.subset import take_subset
 from imgtrain.engine.checkpoint import Checkpoints
 from imgtrain.engine.state import TrainState
@@ -32,6 +32,10 @@ def origins_of(settings: Settings) -> dict[str, str]:
 def cut_parts(index: Index, data: DataSettings) -> Split:
     """The parts, the training part no larger than its subset."""
     split, sentences = make_split(index, data.split_ratio, data.split_seed)
+    if data.calibration_fraction is not None:
+        share, seed = data.calibration_fraction, data.split_seed
+        split, told = hold_out_calibration(index, split, share, seed)
+        sentences = (*sentences, *told)
     if data.subset is not None:
         split, sentence = take_subset(index, split, data.subset, data.split_seed)
         sentences = (*sentences, sentence)

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from itertools import tee
+from itertools import islice
 from pathlib import Path
 from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from imgtrain.data.listing import Source
 from imgtrain.engine.device import apply, usable_cores
+from imgtrain.engine.infer import averaged
 from imgtrain.engine.recipe import Recipe
 from imgtrain.engine.state import SCORING_BATCH
 from imgtrain.ensemble import Member, choose, read_members
 from imgtrain.loading.cache import Nowhere
 from imgtrain.loading.loader import AHEAD, Batch, Loader, Pictures
 from imgtrain.loading.newest import Newest
-from imgtrain.loading.preprocess import Preprocess
+from imgtrain.loading.preprocess import Pixels, Preprocess
 from imgtrain.loading.samplewise import View
 from imgtrain.loading.sampling import Share, scoring_shares
 from imgtrain.loading.tta import views
@@ -42,6 +44,38 @@ class Prediction:
     path: str
     probs: NDArray[np.float32] | NDArray[np.float64] | None
     error: str | None
+
+
+Change = Callable[[Pixels], Pixels]
+"""What the model is about to see, (size, size, C) uint8, in another form of the same shape."""
+
+Rows = tuple[NDArray[np.int64], NDArray[np.float32]]
+"""Positions of the pictures that can be read, and their probabilities."""
+
+Told = dict[int, Rows]
+"""What each member says, by its number."""
+
+
+def unchanged(pixels: Pixels) -> Pixels:
+    """Pictures as they are."""
+    return pixels
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is said of one batch: nothing of a picture that one of the models cannot read.
+
+    Args:
+        pictures: Shape (B,), positions in the source.
+        positions: Shape (G,), sorted: those that can be read.
+        probs: For each change, shape (G, C).
+        errors: Why the others cannot, by position.
+    """
+
+    pictures: NDArray[np.int64]
+    positions: NDArray[np.int64]
+    probs: tuple[NDArray[np.float32] | NDArray[np.float64], ...]
+    errors: dict[int, str]
 
 
 class Files:
@@ -95,6 +129,14 @@ class Predictor:
         """What the model is; None for several, whose ``members`` have one each."""
         return self.members[0].recipe if len(self.members) == 1 else None
 
+    @property
+    def conformity(self) -> tuple[float, ...]:
+        """Scores of calibration pictures, ascending (see ``imgtrain.metrics.conformal``).
+
+        Empty for a model that had none, and for several: theirs are about each one alone.
+        """
+        return () if self.recipe is None else self.recipe.conformity
+
     def predict(self, paths: Iterable[str | Path]) -> list[Prediction]:
         """Score every picture; one that cannot be read has an ``error`` instead of ``probs``."""
         return list(self.stream([str(path) for path in paths]))
@@ -102,48 +144,65 @@ class Predictor:
     def stream(self, paths: Sequence[str], *, tta: str | None = None) -> Iterator[Prediction]:
         """The same, one after the other, in bounded memory.
 
-        Members that see pictures in the same way share them: each is decoded once.
-
         Args:
             paths: The pictures.
             tta: Views that are averaged; see ``imgtrain.loading.tta``.
+        """
+        for answer in self.look(Files(paths), tta=tta):
+            rows = dict(zip(answer.positions.tolist(), answer.probs[0], strict=True))
+            for i in answer.pictures.tolist():
+                yield Prediction(paths[i], rows.get(i), answer.errors.get(i))
+
+    def look(
+        self, source: Source, *, tta: str | None = None, changes: Sequence[Change] = (unchanged,)
+    ) -> Iterator[Answer]:
+        """Score every picture of a source, batch after batch, changed in each of several ways.
+
+        Members that see pictures in the same way share them: each is decoded once.
+
+        Args:
+            source: The pictures.
+            tta: Views that are averaged; see ``imgtrain.loading.tta``.
+            changes: What is done to what the model sees; nothing, if not given.
         """
         groups: dict[Preprocess, list[int]] = {}
         for number, member in enumerate(self.members):
             groups.setdefault(_sight(member), []).append(number)
         with ExitStack() as stack:
             lookers = [
-                stack.enter_context(_looking(preprocess, paths, self.members[own[0]], tta))
-                for preprocess, own in groups.items()
+                stack.enter_context(_looking(sight, source, self.members[own[0]], tta, changes))
+                for sight, own in groups.items()
             ]
-            for seen in zip(*(looker.batches() for looker in lookers), strict=True):
-                yield from self._answers(paths, lookers, seen, list(groups.values()))
+            streams = list(zip((each.batches() for each in lookers), groups.values(), strict=True))
+            bad = [each.loader.pictures.bad for each in lookers]
+            for share in _shares(len(source)):
+                told = [self._told(streams, lookers[0].views) for _ in changes]
+                good = share.pictures
+                for positions, _ in told[0].values():
+                    good = np.intersect1d(good, positions, assume_unique=True)
+                reasons = {i: [each.pop(i, None) for each in bad] for i in share.pictures.tolist()}
+                yield Answer(
+                    pictures=share.pictures,
+                    positions=good,
+                    probs=tuple(self._together(each, good) for each in told),
+                    errors={i: next(filter(None, why)) for i, why in reasons.items() if any(why)},
+                )
 
-    def _answers(
-        self,
-        paths: Sequence[str],
-        lookers: Sequence[_Looker],
-        seen: Sequence[tuple[Batch, ...]],
-        groups: Sequence[Sequence[int]],
-    ) -> Iterator[Prediction]:
-        """What all members say of one batch: nothing of a picture that one of them cannot read."""
-        told: dict[int, tuple[NDArray[np.int64], NDArray[np.float32]]] = {}
-        for batches, own in zip(seen, groups, strict=True):
-            for number in own:
-                told[number] = self.members[number].probabilities(batches, self.classes)
-        pictures = seen[0][0].pictures
-        good = pictures
-        for positions, _ in told.values():
-            good = np.intersect1d(good, positions, assume_unique=True)
-        rows = dict(zip(good.tolist(), self._together(told, good), strict=True))
-        for i in pictures.tolist():
-            reasons = [looker.loader.pictures.bad.pop(i, None) for looker in lookers]
-            yield Prediction(paths[i], rows.get(i), next(filter(None, reasons), None))
+    def _told(self, streams: Sequence[tuple[Iterator[Batch], list[int]]], views: int) -> Told:
+        """What each member says of the pictures of one batch, all views of them averaged."""
+        told: Told = {}
+        for stream, own in streams:
+            found: dict[int, list[Rows]] = {number: [] for number in own}
+            for batch in islice(stream, views):  # each is valid until the next
+                for number in own:
+                    rows = self.members[number].probabilities([batch], self.classes)
+                    found[number].append(rows)
+            for number, each in found.items():
+                told[number] = each[0][0], averaged([probs for _, probs in each])
+        return told
 
     def _together(
-        self,
-        told: dict[int, tuple[NDArray[np.int64], NDArray[np.float32]]],
-        good: NDArray[np.int64],
+        self, told: Told, good: NDArray[np.int64]
     ) -> NDArray[np.float32] | NDArray[np.float64]:
         """Rows of probabilities for the pictures ``good``, which is sorted."""
         probs = [
@@ -159,36 +218,61 @@ def _sight(member: Member) -> Preprocess:
     return replace(member.recipe.preprocess, mean=(), std=())
 
 
+def _shares(count: int) -> Iterator[Share]:
+    """Batches of so many pictures, in order."""
+    every = np.arange(count, dtype=np.int64)
+    return scoring_shares(every, SCORING_BATCH, rank=0, world_size=1)
+
+
+def _after(view: View, change: Change) -> View:
+    """The view of a picture, then the change of what is seen."""
+    return view if change is unchanged else lambda pixels, u: change(view(pixels, u))
+
+
 @dataclass(frozen=True, slots=True)
 class _Looker:
-    """Batches of the pictures, seen in one way by all views."""
+    """Batches of the pictures, decoded in one way for all looks at them.
+
+    Args:
+        loader: What reads them.
+        looks: Every view of every change, change after change.
+        views: How many views there are.
+        pictures: How many pictures there are.
+    """
 
     loader: Loader
-    views: tuple[View, ...]
-    count: int
+    looks: Sequence[View]
+    views: int
+    pictures: int
 
-    def batches(self) -> Iterator[tuple[Batch, ...]]:
-        """Every view's batches side by side, so that a picture is decoded once."""
-        every = np.arange(self.count, dtype=np.int64)
-        shares: Iterator[Share] = scoring_shares(every, SCORING_BATCH, rank=0, world_size=1)
-        streams = [
-            self.loader.batches(own, view)
-            for own, view in zip(tee(shares, len(self.views)), self.views, strict=True)
-        ]
-        return zip(*streams, strict=True)
+    def batches(self) -> Iterator[Batch]:
+        """Each batch as often as there are looks, one after the other: it is decoded once."""
+        size = self.loader.pictures.preprocess.size
+        shares = (
+            replace(share, seen=(size, look))
+            for share in _shares(self.pictures)
+            for look in self.looks
+        )
+        return self.loader.batches(shares, self.looks[0])
 
 
 @contextmanager
 def _looking(
-    preprocess: Preprocess, paths: Sequence[str], member: Member, tta: str | None
+    preprocess: Preprocess,
+    source: Source,
+    member: Member,
+    tta: str | None,
+    changes: Sequence[Change],
 ) -> Iterator[_Looker]:
     """Threads that read pictures in one way."""
-    kept = Nowhere() if tta is None else Newest(2 * AHEAD * SCORING_BATCH)
-    pictures = Pictures(Files(paths), preprocess, kept, on_bad="skip")
-    unknown = np.zeros(len(paths), np.int64)
+    seen = views(preprocess, tta)
+    looks = [_after(view, change) for change in changes for view in seen]
+    kept = Nowhere() if len(looks) == 1 else Newest(2 * AHEAD * SCORING_BATCH)
+    pictures = Pictures(source, preprocess, kept, on_bad="skip")
+    unknown = np.zeros(len(source), np.int64)
     loader = Loader(pictures, unknown, member.compute.torch_device, threads=usable_cores())
     try:
-        yield _Looker(loader, views(preprocess, tta), len(paths))
+        yield _Looker(loader, looks, len(seen), len(source))
     finally:
         loader.close()
 

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 from torch import Tensor, nn
 
 from imgtrain import console
@@ -107,7 +106,7 @@ def on_features(seen: Seen, settings: Settings, recipe: Recipe, split: Split, wo
         recipe,
         compute=seen.compute,
         loader=seen.loader,
-        positions=np.concatenate([split.train, split.val, split.test]),
+        positions=split.used(),
         world=world,
     )
     data, hardware = settings.data, settings.hardware

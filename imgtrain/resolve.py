@@ -56,7 +56,7 @@ def resolve(settings: Settings, index: Index, split: Split) -> Resolved:
     check_network(settings.model)
     check_views(settings.augment)
     check_parts(settings, split)
-    seen = look(index.source, np.concatenate([split.train, split.val, split.test]))
+    seen = look(index.source, split.used())
     natural = index.natural and seen.max_side > SMALL
     own = model_defaults(settings.model.name)
     flat = flatten(settings)

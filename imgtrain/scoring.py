@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from imgtrain import console
-from imgtrain.data.index import PARTS, Index
-from imgtrain.data.split import Split
+from imgtrain.data.index import Index
+from imgtrain.data.split import HELD, Split
 from imgtrain.engine.checkpoint import load_tensors
 from imgtrain.engine.device import apply
 from imgtrain.engine.infer import averaged, probabilities
@@ -23,6 +23,7 @@ from imgtrain.engine.weights import save_model
 from imgtrain.errors import InterruptedRun, RunError
 from imgtrain.files import write_csv, write_json
 from imgtrain.loading.tta import views
+from imgtrain.metrics.conformal import conformity_scores
 from imgtrain.probing import through_network, whole_model
 from imgtrain.report.plots import write_training_curves
 from imgtrain.report.results import write_results
@@ -68,12 +69,15 @@ def score_run(
         metrics["tta"] = tta
     if state.average is not None:
         metrics["average_last"] = state.average.last
-    for part in ("val", "test"):
-        positions = getattr(split, part)
+    for part in HELD[1:]:
+        positions = split.part(part)
         if not len(positions):
             continue
         console.detail(f"scoring {part}: {len(positions)} pictures")
-        found, probs = score_part(state, positions, run, stop, tta=tta)
+        seen = None if part == "calibration" else tta  # conformity is that of single views
+        found, probs = score_part(state, positions, run, stop, tta=seen)
+        if part == "calibration" and state.world.is_first:
+            recipe = with_conformity(recipe, probs, index.labels[found])
         if state.world.is_first and len(found):
             metrics[part] = write_results(
                 run.path,
@@ -82,7 +86,7 @@ def score_run(
                 labels=index.labels[found],
                 probs=probs.astype(np.float64),
                 classes=index.classes,
-                draws=draws,
+                draws=draws and part != "calibration",
             )
         _leave_if_stopped(state, run, stop)
     bad = _all_bad(state)
@@ -95,6 +99,14 @@ def score_run(
         write_json(run.path / "metrics.json", metrics)
     state.world.wait()
     return metrics
+
+
+def with_conformity(
+    recipe: Recipe, probs: NDArray[np.floating], labels: NDArray[np.int64]
+) -> Recipe:
+    """The recipe with what the calibration part's pictures, (N, C) and (N,), say of its answers."""
+    scores = conformity_scores(probs, labels) if len(labels) else np.empty(0)
+    return replace(recipe, conformity=tuple(scores.tolist()))
 
 
 def _best_weights(run: RunDir) -> dict[str, Tensor]:
@@ -174,12 +186,12 @@ def write_bad(
         copy_aside(index.source, bad, run.path / "quarantine")
     rows = [
         (index.source.path(i), part, bad[i])
-        for part in PARTS
-        for i in getattr(split, part).tolist()
+        for part in HELD
+        for i in split.part(part).tolist()
         if i in bad
     ]
     write_csv(run.path / "bad_images.csv", ["path", "part", "reason"], rows)
-    counts = {part: sum(row[1] == part for row in rows) for part in PARTS}
+    counts = {part: sum(row[1] == part for row in rows) for part in HELD}
     told = ", ".join(f"{n} of {part}" for part, n in counts.items() if n)
     console.warn(f"{len(rows)} unreadable pictures were left out ({told}): see bad_images.csv")
     if counts["test"]:

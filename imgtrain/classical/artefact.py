@@ -142,6 +142,23 @@ def read_recipe(path: Path) -> Recipe:
         raise RunError(f"{path} is broken: {error}", "train again") from error
 
 
+def replace_recipe(path: Path, recipe: Recipe) -> None:
+    """Give such a file another recipe; the rest stays as it is, to the bit.
+
+    Raises:
+        RunError: If it is broken.
+        DiskError: If it cannot be written.
+    """
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            metadata = file.metadata()
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  # no mapping
+        value = json.loads(metadata[_KEY]) | {"recipe": recipe.to_dict()}
+    except (OSError, AttributeError, KeyError, TypeError, ValueError) as error:
+        raise RunError(f"{path} is broken: {error}", "train again") from error
+    write_bytes(path, safetensors.torch.save(tensors, metadata={_KEY: json.dumps(value)}))
+
+
 def read(path: Path) -> Artefact:
     """What ``save`` wrote; no code in the file is run.
 

@@ -14,21 +14,28 @@ from imgtrain.errors import DataError, nearest
 TRAIN = 0
 
 
-def read_folder(root: str) -> Listing:
+def read_folder(root: str, *, trains: bool = True) -> Listing:
     """List the pictures under ``root`` without opening any.
+
+    Args:
+        root: The folder.
+        trains: Whether there must be something to learn from: a train part, where there are parts,
+            with all classes; and no class without pictures.
 
     Raises:
         DataError: If it holds no classes, an empty class, or parts that contradict each other.
     """
     walk = Walk(root)
     top = walk.folders()
-    parts = _parts(root, walk, top)
+    parts = _parts(root, walk, top, trains=trains)
     if parts is None:
-        counts = _take_classes(root, walk, top)
+        counts = _take_classes(root, walk, top, may_lack=not trains)
         classes = tuple(counts)
         blocks = [(NO_PART, label, number) for label, number in enumerate(counts.values())]
-    else:
+    elif trains:
         classes, blocks = _take_parts(root, walk, parts)
+    else:
+        classes, blocks = _take_any(root, walk, parts)
     given, labels, numbers = np.array(blocks, np.int64).T
     return Listing(
         classes=classes,
@@ -39,7 +46,7 @@ def read_folder(root: str) -> Listing:
     )
 
 
-def _parts(root: str, walk: Walk, folders: list[bytes]) -> dict[int, bytes] | None:
+def _parts(root: str, walk: Walk, folders: list[bytes], *, trains: bool) -> dict[int, bytes] | None:
     """Which folder is which part; None where the folders are classes."""
     found: dict[int, list[bytes]] = defaultdict(list)
     others: list[bytes] = []
@@ -57,7 +64,7 @@ def _parts(root: str, walk: Walk, folders: list[bytes]) -> dict[int, bytes] | No
                 f" {some(sorted(map(shown, same)))}",
                 "rename or move away all but one",
             )
-    if TRAIN not in found:
+    if TRAIN not in found and trains:
         raise DataError(
             f"{root} has {some([shown(same[0]) for same in found.values()])} but no train folder",
             "the list of classes comes from train: name the folder with the training pictures so",
@@ -89,8 +96,10 @@ def _named(folders: list[bytes]) -> dict[str, bytes]:
     return {shown(folder): folder for folder in sorted(folders, key=shown)}
 
 
-def _take_classes(root: str, walk: Walk, folders: list[bytes], *inside: bytes) -> dict[str, int]:
-    """Take every class folder; the number of pictures of each, none of which may be 0."""
+def _take_classes(
+    root: str, walk: Walk, folders: list[bytes], *inside: bytes, may_lack: bool = False
+) -> dict[str, int]:
+    """Take every class folder; the number of pictures of each, none of which is 0."""
     where = Path(root, *map(shown, inside))
     if not folders:
         found = f"{walk.strays():,} pictures" if walk.strays() else "no pictures"
@@ -102,12 +111,29 @@ def _take_classes(root: str, walk: Walk, folders: list[bytes], *inside: bytes) -
     if not any(counts.values()):
         raise DataError(f"{where} and its sub-folders hold no pictures")
     for name, number in counts.items():
-        if number == 0:
+        if number == 0 and not may_lack:
             raise DataError(
                 f"class {name!r} has no pictures in {where}",
                 f"put pictures into {where / name}, or remove that folder",
             )
-    return counts
+    return {name: number for name, number in counts.items() if number}
+
+
+def _take_any(
+    root: str, walk: Walk, parts: dict[int, bytes]
+) -> tuple[tuple[str, ...], list[tuple[int, int, int]]]:
+    """The classes of all parts together, and blocks as of ``_take_parts``."""
+    found = {
+        part: _take_classes(root, walk, walk.folders(folder), folder, may_lack=True)
+        for part, folder in parts.items()
+    }
+    classes = tuple(sorted({name for counts in found.values() for name in counts}))
+    labels = {name: label for label, name in enumerate(classes)}
+    return classes, [
+        (part, labels[name], number)
+        for part, counts in found.items()
+        for name, number in counts.items()
+    ]
 
 
 def _take_parts(

@@ -83,6 +83,21 @@ def read_index(root: str, *, group_by: str | None = None) -> Index:
     place, listing = _listing(root, group_by)
     _refuse_few_classes(root, place, listing)
     _refuse_untrained(root, listing)
+    return _index(place, listing, group_by)
+
+
+def read_labelled(root: str, *, group_by: str | None = None) -> Index:
+    """The same of pictures that nothing is learnt from: one class and any part are enough.
+
+    Raises:
+        DataError: If there are no pictures, or contradictions.
+        OutsideError: If a .parquet is given and pyarrow is not installed.
+    """
+    place, listing = _listing(root, group_by, trains=False)
+    return _index(place, listing, group_by)
+
+
+def _index(place: str, listing: Listing, group_by: str | None) -> Index:
     groups, names, notes = _groups(listing, group_by)
     return Index(
         root=place,
@@ -98,12 +113,12 @@ def read_index(root: str, *, group_by: str | None = None) -> Index:
     )
 
 
-def _listing(root: str, group_by: str | None) -> tuple[str, Listing]:
+def _listing(root: str, group_by: str | None, *, trains: bool = True) -> tuple[str, Listing]:
     """The absolute place, and what is there."""
     path = Path(os.path.abspath(os.path.expanduser(root)))  # noqa: PTH100, PTH111  # neither resolves links nor raises
     kind = _kind(root, path)
     if kind == "folder":
-        return str(path), read_folder(str(path))
+        return str(path), read_folder(str(path), trains=trains)
     if kind == "file" and path.suffix.lower() in SUFFIXES:
         return str(path), read_manifest(path, group_by)
     scheme, _, text = root.partition(":")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +17,15 @@ from numpy.typing import NDArray
 from imgtrain.data.grouped import draw_groups
 from imgtrain.data.index import Index
 from imgtrain.data.listing import NO_PART, PARTS, Ints, count, some
-from imgtrain.errors import SettingsError
+from imgtrain.errors import DataError, SettingsError
 from imgtrain.files import write_csv
 
 Ratio = tuple[float, float, float]
 TRAIN, VAL, TEST = range(3)
-WRITTEN = (*PARTS, "unused")
+HELD = ("train", "val", "calibration", "test")
+"""All parts with pictures in use; of copies, the later part keeps its own."""
+
+WRITTEN = (*HELD, "unused")
 """What ``splits.csv`` calls the parts."""
 
 
@@ -31,17 +34,30 @@ class Split:
     """Positions in the ``Index``, sorted; no position is in two parts.
 
     ``unused`` are those that were left out on purpose: beyond a subset, or seen in another part.
+    ``calibration`` is empty unless it is asked for: probabilities are made honest on it, nothing is
+    learnt from it or selected by it.
     """
 
     train: Ints
     val: Ints
     test: Ints
     unused: Ints = field(default_factory=lambda: np.empty(0, np.int64))
+    calibration: Ints = field(default_factory=lambda: np.empty(0, np.int64))
 
     def part(self, name: str) -> Ints:
-        """The positions of ``train``, ``val``, ``test`` or ``unused``."""
+        """The positions of one of ``WRITTEN``."""
         positions: Ints = getattr(self, name)
         return positions
+
+    def __str__(self) -> str:
+        """``80 train, 10 val, 10 test``: how many pictures are in use for what."""
+        named = {name: len(self.part(name)) for name in HELD}
+        shown = (name for name in HELD if name != "calibration" or named[name])
+        return ", ".join(f"{named[name]} {name}" for name in shown)
+
+    def used(self) -> Ints:
+        """The positions of all pictures in use, part after part."""
+        return np.concatenate([self.train, self.val, self.calibration, self.test])
 
 
 def make_split(index: Index, ratio: Ratio, seed: int) -> tuple[Split, tuple[str, ...]]:
@@ -69,12 +85,39 @@ def make_split(index: Index, ratio: Ratio, seed: int) -> tuple[Split, tuple[str,
     if wanted:
         pool = np.flatnonzero(parts == TRAIN)
         shares = np.array([ratio[part] for part in (TRAIN, *wanted)])
-        drawn = _draw(index, pool, shares / shares.sum(), seed)
+        drawn = _draw(index, pool, shares / shares.sum(), str(seed))
         parts[pool] = np.array((TRAIN, *wanted))[drawn]
     split = Split(*(np.flatnonzero(parts == part) for part in range(3)))
     sentences = [_summary(index, split, seed, wanted if has_parts else None)]
     sentences += _small_classes(index, parts, {VAL, TEST} & {*wanted})
     return split, (*sentences, *straddling(index, parts))
+
+
+def hold_out_calibration(
+    index: Index, split: Split, share: float, seed: int
+) -> tuple[Split, tuple[str, ...]]:
+    """Take ``share`` of the training pictures aside for calibration.
+
+    Drawn as the other parts are: stratified by class, in whole groups, by a hash of seed and path.
+
+    Returns:
+        The split, and what there is to say about it.
+
+    Raises:
+        DataError: If no picture can be spared.
+    """
+    train = split.train
+    shares = np.array([1 - share, share])
+    drawn = _draw(index, train, shares, f"calibration{seed}")
+    held = replace(split, train=train[drawn == 0], calibration=train[drawn == 1])
+    if not len(held.calibration):
+        raise DataError(
+            f"--calibration-fraction {share:g} of {count(len(train), 'training picture')} leaves "
+            "none for calibration",
+            "every class keeps one to train on: add pictures, or ask for a larger fraction",
+        )
+    told = f"calibration: {len(held.calibration):,} of {len(train):,} training pictures held out"
+    return held, (told, *_not_in(index, held.calibration, "calibration"))
 
 
 def write_splits(path: Path, index: Index, split: Split) -> None:
@@ -99,9 +142,9 @@ def _refuse_ratio(ratio: Ratio) -> None:
         )
 
 
-def _draw(index: Index, pool: Ints, shares: NDArray[np.float64], seed: int) -> Ints:
+def _draw(index: Index, pool: Ints, shares: NDArray[np.float64], seed: str) -> Ints:
     """For every picture of ``pool`` a position in ``shares``; 0 is train."""
-    chance = chances(index, pool, str(seed))
+    chance = chances(index, pool, seed)
     labels = index.labels[pool]
     if index.groups is not None:
         return draw_groups(labels, index.groups[pool], chance, shares)
@@ -159,17 +202,22 @@ def _summary(index: Index, split: Split, seed: int, held_out: list[int] | None) 
 
 def _small_classes(index: Index, parts: Ints, drawn: set[int]) -> list[str]:
     """Which classes the drawn parts lack."""
-    sentences = []
-    for part in sorted(drawn):
-        there = np.bincount(index.labels[parts == part], minlength=len(index.classes))
-        lacking = [repr(index.classes[label]) for label in np.flatnonzero(there == 0)]
-        if lacking:
-            unit = "groups" if index.groups is not None else "pictures"
-            sentences.append(
-                f"{count(len(lacking), 'class', 'classes')} with too few {unit} for every part"
-                f" {'is' if len(lacking) == 1 else 'are'} not in {PARTS[part]}: {some(lacking, 5)}"
-            )
-    return sentences
+    return [
+        sentence
+        for part in sorted(drawn)
+        for sentence in _not_in(index, np.flatnonzero(parts == part), PARTS[part])
+    ]
+
+
+def _not_in(index: Index, positions: Ints, part: str) -> list[str]:
+    """A sentence about the classes that ``part`` has no picture of, if there are any."""
+    there = np.bincount(index.labels[positions], minlength=len(index.classes))
+    lacking = [repr(index.classes[label]) for label in np.flatnonzero(there == 0)]
+    if not lacking:
+        return []
+    unit = "groups" if index.groups is not None else "pictures"
+    what = f"{count(len(lacking), 'class', 'classes')} with too few {unit} for every part"
+    return [f"{what} {'is' if len(lacking) == 1 else 'are'} not in {part}: {some(lacking, 5)}"]
 
 
 def straddling(index: Index, parts: Ints) -> list[str]:

@@ -40,5 +40,6 @@ def without(split: Split, gone: Ints) -> Split:
         train=np.setdiff1d(split.train, gone, assume_unique=True),
         val=np.setdiff1d(split.val, gone, assume_unique=True),
         test=np.setdiff1d(split.test, gone, assume_unique=True),
+        calibration=np.setdiff1d(split.calibration, gone, assume_unique=True),
         unused=np.union1d(split.unused, gone),
     )

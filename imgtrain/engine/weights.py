@@ -34,6 +34,19 @@ def save_model(path: Path, model: nn.Module | Mapping[str, Tensor], recipe: Reci
     write_bytes(path, safetensors.torch.save(tensors, metadata={_KEY: text}))
 
 
+def replace_recipe(path: Path, recipe: Recipe) -> None:
+    """Give such a file another recipe; its weights stay as they are, to the bit.
+
+    Raises:
+        RunError: If the file is not there, broken, or not ours.
+        DiskError: If it cannot be written.
+    """
+    tensors, metadata = _read_safetensors(path)
+    _recipe_of(metadata, path)
+    text = json.dumps(recipe.to_dict(), ensure_ascii=True)
+    write_bytes(path, safetensors.torch.save(tensors, metadata=metadata | {_KEY: text}))
+
+
 def read_model(path: Path) -> tuple[nn.Module, Recipe]:
     """The network of a file that ``save_model`` wrote, ready to score.
 

@@ -76,8 +76,14 @@ def log_loss(labels: Ints, probs: Floats) -> float:
         labels: Shape (N,), in [0, C).
         probs: Shape (N, C), rows that add up to 1.
     """
+    return float(log_loss_each(labels, probs).mean()) + 0.0
+
+
+def log_loss_each(labels: Ints, probs: Floats) -> Floats:
+    """Every picture's share of ``log_loss``, (N,)."""
     true = probs[np.arange(labels.size), labels]
-    return float(-np.log(np.clip(true, np.finfo(np.float64).eps, 1.0)).mean()) + 0.0
+    losses: Floats = -np.log(np.clip(true, np.finfo(np.float64).eps, 1.0))
+    return losses
 
 
 def brier_score(labels: Ints, probs: Floats) -> float:
@@ -87,6 +93,12 @@ def brier_score(labels: Ints, probs: Floats) -> float:
         labels: Shape (N,), in [0, C).
         probs: Shape (N, C), rows that add up to 1.
     """
+    return float(brier_each(labels, probs).mean())
+
+
+def brier_each(labels: Ints, probs: Floats) -> Floats:
+    """Every picture's share of ``brier_score``, (N,)."""
     true = probs[np.arange(labels.size), labels]
     lengths = np.einsum("nc,nc->n", probs, probs)  # |p - e|^2 = |p|^2 - 2 p_true + 1
-    return float((lengths - 2 * true + 1).mean())
+    distances: Floats = lengths - 2 * true + 1
+    return distances

@@ -96,28 +96,32 @@ def _lines(
                     bbox_to_anchor=(1.0, 0.5))  # fmt: skip
 
 
-def plot_curves(folder: Path, part: str, drawn: Curves, classes: Sequence[str]) -> None:
-    """Write ``roc_curve_{part}.png`` and ``pr_curve_{part}.png`` into ``folder``."""
-    with drawing(folder / f"roc_curve_{part}.png", 8.2, 5.2, names=classes) as figure:
+def plot_curves(
+    folder: Path, part: str, drawn: Curves, classes: Sequence[str], *, ending: str
+) -> None:
+    """Write ``roc_curve{ending}.png`` and ``pr_curve{ending}.png`` into ``folder``."""
+    with drawing(folder / f"roc_curve{ending}.png", 8.2, 5.2, names=classes) as figure:
         axes = figure.add_subplot()
         bare(axes, f"ROC, {part}: AUROC", "false positive rate", "true positive rate")
         means = {"macro": drawn.roc_macro, "micro": drawn.roc_micro}
         axes.axline((0, 0), slope=1, color="#bbbbbb", linewidth=0.8, linestyle=":")
         _lines(axes, drawn.roc, means, list(classes))
-    with drawing(folder / f"pr_curve_{part}.png", 8.2, 5.2, names=classes) as figure:
+    with drawing(folder / f"pr_curve{ending}.png", 8.2, 5.2, names=classes) as figure:
         axes = figure.add_subplot()
         bare(axes, f"Precision-recall, {part}: average precision", "recall", "precision")
         means = {"macro": drawn.pr_macro, "micro": drawn.pr_micro}
         _lines(axes, drawn.pr, means, list(classes))
 
 
-def plot_confusion_matrix(folder: Path, part: str, matrix: Ints, classes: Sequence[str]) -> None:
-    """Write ``confusion_matrix_{part}.png``: colour is the share of the true class."""
+def plot_confusion_matrix(
+    folder: Path, part: str, matrix: Ints, classes: Sequence[str], *, ending: str
+) -> None:
+    """Write ``confusion_matrix{ending}.png``: colour is the share of the true class."""
     count = len(classes)
     side = float(np.clip(2.2 + 0.42 * count, 4.2, 13))
     share = np.nan_to_num(ratio(matrix, np.broadcast_to(matrix.sum(axis=1)[:, None], matrix.shape)))
     with drawing(
-        folder / f"confusion_matrix_{part}.png", side + 1.2, side, names=classes
+        folder / f"confusion_matrix{ending}.png", side + 1.2, side, names=classes
     ) as figure:
         axes = figure.add_subplot()
         image = axes.imshow(share, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")

@@ -18,7 +18,13 @@ from imgtrain.report.plots import History
 from imgtrain.report.range_test import RangeTest, read_range_test
 from imgtrain.report.variants import Variants, read_variants
 
-PARTS = {"train": "Training", "val": "Validation", "test": "Test", "oof": "Out-of-fold"}
+PARTS = {
+    "train": "Training",
+    "val": "Validation",
+    "calibration": "Calibration",
+    "test": "Test",
+    "oof": "Out-of-fold",
+}
 """Every fold's own validation part together is called out-of-fold."""
 _FIXED_COLUMNS = ["path", "label", "pred", "prob"]
 

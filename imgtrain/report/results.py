@@ -24,21 +24,25 @@ def write_results(
     probs: Floats,
     classes: Sequence[str],
     draws: bool = True,
+    ending: str | None = None,
+    plots: str = "plots",
 ) -> dict[str, Any]:
     """Score ``part`` and write everything about it but ``metrics.json``.
 
-    Into the run folder go ``predictions_{part}.csv``, ``classification_report_{part}.txt``,
+    Into the folder go ``predictions_{part}.csv``, ``classification_report_{part}.txt``,
     ``confusion_matrix_{part}.csv``, ``auc_scores_{part}.txt``, and ``roc_curve_{part}.png``,
     ``pr_curve_{part}.png`` and ``confusion_matrix_{part}.png`` under ``plots``.
 
     Args:
-        folder: The run's folder.
-        part: ``val`` or ``test``.
+        folder: The run's folder, or an evaluation's.
+        part: ``val``, ``calibration`` or ``test``.
         paths: The N paths, as in ``splits.csv``.
         labels: Shape (N,), int64, in [0, C).
         probs: Shape (N, C), float64, rows that add up to 1.
         classes: The C names, in index order.
         draws: Whether the figures are written, too.
+        ending: What the names of the files end in; ``_{part}`` if not given.
+        plots: Where the figures go, inside of ``folder``.
 
     Returns:
         The part's object of ``metrics.json``, from `score`.
@@ -47,24 +51,25 @@ def write_results(
         ValueError: If there is no picture, or the shapes do not fit together.
         DiskError: If a file cannot be written.
     """
+    ending = f"_{part}" if ending is None else ending
     drawn = curves(labels, probs)
     scores = score(labels, probs, classes, drawn=drawn)
     matrix = confusion_matrix(labels, probs.argmax(axis=1), len(classes))
     write_csv(
-        folder / f"predictions_{part}.csv",
+        folder / f"predictions{ending}.csv",
         ["path", "label", "pred", "prob", *(f"prob_{name}" for name in classes)],
         _prediction_rows(paths, labels, probs, classes),
     )
     write_csv(
-        folder / f"confusion_matrix_{part}.csv",
+        folder / f"confusion_matrix{ending}.csv",
         ["true \\ predicted", *classes],
         ([name, *row] for name, row in zip(classes, matrix.tolist(), strict=True)),
     )
-    write_text(folder / f"classification_report_{part}.txt", classification_report(scores))
-    write_text(folder / f"auc_scores_{part}.txt", auc_scores(scores))
+    write_text(folder / f"classification_report{ending}.txt", classification_report(scores))
+    write_text(folder / f"auc_scores{ending}.txt", auc_scores(scores))
     if draws:
-        plot_curves(folder / "plots", part, drawn, classes)
-        plot_confusion_matrix(folder / "plots", part, matrix, classes)
+        plot_curves(folder / plots, part, drawn, classes, ending=ending)
+        plot_confusion_matrix(folder / plots, part, matrix, classes, ending=ending)
     return scores
 
 

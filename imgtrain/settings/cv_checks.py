@@ -24,6 +24,7 @@ def check_cv(settings: Settings) -> None:
             "--lr find tests rates on a split of its own, which may hold pictures of the test part",
             "run imgtrain find-lr once, and give the rate with --lr",
         )
+    check_calibration(settings)
     if cv.folds_file is not None and settings.data.on_leak in ("error", "fix"):
         raise SettingsError(
             f"--on-leak {settings.data.on_leak} looks for copies before folds are cut, and "
@@ -36,6 +37,21 @@ def check_cv(settings: Settings) -> None:
             "leave out --fresh; --name gives them all a new folder",
         )
     check_parallel(settings)
+
+
+def check_calibration(settings: Settings) -> None:
+    """Folds keep no part for calibration.
+
+    Raises:
+        SettingsError: If one is asked for.
+    """
+    share = settings.data.calibration_fraction
+    if share is not None:
+        raise SettingsError(
+            f"--calibration-fraction {share:g} keeps pictures out of one training, and folds learn "
+            "from all of them",
+            "leave it out here; imgtrain train --calibration-fraction with the settings that won",
+        )
 
 
 def check_parallel(settings: Settings) -> None:

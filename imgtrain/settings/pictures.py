@@ -50,6 +50,9 @@ class DataSettings(Section):
     split_seed: NonNegativeInt = 0
     """Seed of the split, apart from the seed of the training."""
 
+    calibration_fraction: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Share of the training part kept aside to calibrate probabilities, never learnt from."""
+
     group_by: Name | None = None
     """Manifest column, or regular expression on the path: pictures of a group stay in one part."""
 

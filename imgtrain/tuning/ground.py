@@ -28,7 +28,7 @@ from imgtrain.settings.schema import Settings
 
 
 def parts_without_test(index: Index, settings: Settings) -> Split:
-    """The parts as a training would cut them; the test pictures are in none of them.
+    """The parts as a training would cut them; test and calibration pictures are in none of them.
 
     Raises:
         DataError: If there is no validation part to judge trials by.
@@ -39,8 +39,9 @@ def parts_without_test(index: Index, settings: Settings) -> Split:
             f"{index.root} has no validation part: trials are judged by it",
             "give it a share, as in --split-ratio 0.8,0.1,0.1, or take --objective cv",
         )
-    unused = np.sort(np.concatenate([split.unused, split.test]))
-    return replace(split, test=split.test[:0], unused=unused)
+    unused = np.sort(np.concatenate([split.unused, split.calibration, split.test]))
+    none = split.test[:0]
+    return replace(split, test=none, calibration=none, unused=unused)
 
 
 def monitor_of(settings: Settings, index: Index, split: Split) -> str:

@@ -23,6 +23,7 @@ from imgtrain.provenance import Origins
 from imgtrain.report.study_page import write_study_page
 from imgtrain.rundir import identity_of, runs_of
 from imgtrain.settings.catalog import all_settings, option_name
+from imgtrain.settings.cv_checks import check_calibration
 from imgtrain.settings.layers import flatten, from_flat
 from imgtrain.settings.schema import Settings
 from imgtrain.settings.spaces import Choices, Space, named, plain_space, read_space
@@ -166,6 +167,8 @@ def _check(settings: Settings, space: Space, origins: Origins) -> None:
             raise SettingsError(
                 f"{flag} has an effect only with --objective cv", "add that, or leave it out"
             )
+    if tune.objective == "cv":
+        check_calibration(settings)
     if settings.train.budget is not None:
         raise SettingsError(
             "--budget fits one training to a time; trials have --tune-epochs",

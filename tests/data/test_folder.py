@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from imgtrain.data.index import PARTS, read_index
+from imgtrain.data.index import PARTS, read_index, read_labelled
 from imgtrain.data.walk import Walk
 from imgtrain.errors import DataError
 
@@ -339,3 +339,18 @@ def test_a_file_in_the_place_of_another_is_noticed(tmp_path):
     after = read_index(str(tmp_path / "d")).source.stamp(0)
     assert after != before
     assert after[0] == before[0] == 5
+
+
+def test_pictures_that_nothing_is_learnt_from(tree):
+    """A test part alone, one class, an empty class folder: enough to score a model on."""
+    parts = tree("test/b/1.png", "test/a/2.png", "test/c/", "val/z/1.png")
+    tested = read_labelled(parts)
+    alone = read_labelled(tree("only/1.png", "none/", root="others"))
+
+    assert tested.classes == ("a", "b", "z")
+    assert listed(tested) == [
+        "val/z/1.png z val",
+        "test/a/2.png a test",
+        "test/b/1.png b test",
+    ]
+    assert (alone.classes, listed(alone)) == (("only",), ["only/1.png only"])

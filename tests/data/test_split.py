@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imgtrain.data.index import Index, read_index
-from imgtrain.data.split import make_split, write_splits
-from imgtrain.errors import SettingsError
+from imgtrain.data.split import hold_out_calibration, make_split, write_splits
+from imgtrain.errors import DataError, SettingsError
 
 USUAL = (0.8, 0.1, 0.1)
 
@@ -283,3 +283,52 @@ def test_the_file_system_does_not_decide(tree):
     one, two = read_index(tree(*names)), read_index(tree(*names[::-1], root="again"))
     first, second = make_split(one, USUAL, 0)[0], make_split(two, USUAL, 0)[0]
     assert [one.source.path(i) for i in first.val] == [two.source.path(i) for i in second.val]
+
+
+def calibrated(index, share=0.25, seed=0, ratio=USUAL):
+    """Parts with a calibration part, and what is said of it."""
+    return hold_out_calibration(index, make_split(index, ratio, 0)[0], share, seed)
+
+
+def test_a_calibration_part_comes_out_of_train_alone():
+    """A quarter of each class of train; val and test stay as they are; the sum is all."""
+    index = index_of([0] * 100 + [1] * 50 + [2] * 10)
+    plain = make_split(index, USUAL, 0)[0]
+    split, told = calibrated(index)
+
+    assert counts(index, split.calibration) == [20, 10, 2]
+    np.testing.assert_array_equal(np.union1d(split.train, split.calibration), plain.train)
+    np.testing.assert_array_equal(split.val, plain.val)
+    np.testing.assert_array_equal(split.test, plain.test)
+    assert told == ("calibration: 32 of 128 training pictures held out",)
+    assert str(split) == "96 train, 16 val, 32 calibration, 16 test"
+    assert str(plain) == "128 train, 16 val, 16 test"
+
+
+def test_a_calibration_part_has_its_seed():
+    """The split's seed decides, and nothing else does."""
+    index = index_of([0] * 50 + [1] * 50)
+    parts = [calibrated(index, seed=seed)[0].calibration.tolist() for seed in (0, 0, 1)]
+
+    assert parts[0] == parts[1] != parts[2]
+
+
+def test_groups_are_calibrated_on_as_a_whole():
+    """No group is in train and in calibration."""
+    groups = np.repeat(np.arange(30), 5).tolist()
+    index = index_of(np.repeat(np.arange(30) % 2, 5), groups=groups)
+    split, _ = calibrated(index)
+
+    assert len(split.calibration)
+    assert not np.intersect1d(index.groups[split.train], index.groups[split.calibration]).size
+
+
+def test_train_keeps_one_of_each_class():
+    """Where there is nothing to spare, that is said, and refused where nothing is left over."""
+    index = index_of([0] * 40 + [1])
+    split, told = calibrated(index, ratio=(1, 0, 0))
+
+    assert counts(index, split.train)[1] == 1
+    assert told[1].endswith("is not in calibration: 'c0001'")
+    with pytest.raises(DataError, match="leaves none for calibration"):
+        calibrated(index_of([0, 1, 2]), ratio=(1, 0, 0))

@@ -1,0 +1,1 @@
+"""Trained models scored on labelled pictures: calibration, thresholds, slices, robustness."""
