@@ -23,6 +23,9 @@ class Table(Protocol):
     path: Path
     depends: Mapping[str, int]
 
+    def is_begun(self) -> bool:
+        """Whether there is something."""
+
     def known(self, listed: Listed) -> int:
         """How many of the first pictures it holds.
 
@@ -84,6 +87,10 @@ class Growing:
         self._errors = array("b")
         self._file: BinaryIO | None = None
         self._lock: Lock | None = None
+
+    def is_begun(self) -> bool:
+        """Whether there is a file that is not empty."""
+        return self.path.is_file() and self.path.stat().st_size > 0
 
     def known(self, listed: Listed) -> int:
         """Whole rows that are there; from one that is none of ours on, nothing counts."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import time
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,10 @@ from imgtrain.predicting.listing import Listed
 from imgtrain.predicting.rows import text
 
 PART = 4096
-"""Rows of a part at least, and of a row group of the whole."""
+"""Rows of a part at most, but for a batch, and of a row group of the whole at least."""
+
+_SECONDS = 10.0
+"""Work that kill -9 loses at most."""
 
 
 class Parquet:
@@ -47,8 +51,12 @@ class Parquet:
         self._waiting: list[Answer] = []
         self._parts: list[tuple[Path, int]] = []
         self._errors = array("b")
-        self._number = 0
+        self._number, self._saved = 0, time.monotonic()
         self._lock: Lock | None = None
+
+    def is_begun(self) -> bool:
+        """Whether there is a file, or a part of one."""
+        return self.path.is_file() or self._folder.is_dir()
 
     def known(self, listed: Listed) -> int:
         """Rows of the whole file, else of the parts."""
@@ -93,9 +101,9 @@ class Parquet:
             self._number = len(kept)
 
     def write(self, said: Sequence[Answer]) -> None:
-        """Add a batch; it is on disk once a part is full, or the command ends."""
+        """Add a batch; it is on disk some seconds later, or when the command ends."""
         self._waiting += said
-        if len(self._waiting) >= PART:
+        if len(self._waiting) >= PART or time.monotonic() - self._saved > _SECONDS:
             self._save()
 
     def close(self, *, whole: bool) -> None:
@@ -119,16 +127,22 @@ class Parquet:
         with replacing(self._folder / f"{self._number:06d}.parquet") as file:
             self._pq.write_table(table, file)
         self._number += 1
-        self._waiting = []
+        self._waiting, self._saved = [], time.monotonic()
 
     def _join(self) -> None:
-        """A row group a part, one part in memory at a time."""
+        """Small parts together make a row group; one is in memory at a time."""
+        gathered: list[Any] = []
         with replacing(self.path) as out, self._pq.ParquetWriter(out, self._schema) as writer:
             for part in sorted(self._folder.glob("*.parquet")):
                 for group in self._groups(part):
-                    writer.write_table(group)
+                    gathered.append(group)
+                    if sum(map(len, gathered)) >= PART:
+                        writer.write_table(self._pa.concat_tables(gathered))
+                        gathered = []
+            if gathered:
+                writer.write_table(self._pa.concat_tables(gathered))
 
-    def _groups(self, part: Path) -> Any:
+    def _groups(self, part: Path) -> Iterator[Any]:
         with self._pq.ParquetFile(part) as file:
             for number in range(file.num_row_groups):
                 yield file.read_row_group(number)

@@ -83,7 +83,7 @@ class Results:
     def _known(self, table: Table, *, fresh: bool) -> int:
         """How many rows of a file count."""
         path = table.path
-        if fresh or not path.is_file() or not path.stat().st_size:
+        if fresh or not table.is_begun():
             return 0
         made = _made_by(path)
         if made is None:
