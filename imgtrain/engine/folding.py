@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import torch
-from timm.layers import BatchNormAct2d, Conv2dSame
+from timm.layers.conv2d_same import Conv2dSame
+from timm.layers.norm_act import BatchNormAct2d
 from torch import Tensor, fx, nn
 
 from imgtrain.engine.device import ComputePlan
@@ -37,7 +38,7 @@ def fold(model: nn.Module) -> int:
     pairs = list(_pairs(model))
     for convolution, norm, place, name in pairs:
         _absorb(convolution, norm)
-        left = nn.Identity()
+        left: nn.Module = nn.Identity()
         if isinstance(norm, BatchNormAct2d):
             left = nn.Sequential(norm.drop, norm.act)
         setattr(place, name, left)
@@ -95,5 +96,5 @@ def narrow(model: nn.Module, compute: ComputePlan) -> None:
     for module in model.modules():
         if type(module) in (*_CONVOLUTIONS, nn.Linear):
             for parameter in module.parameters(recurse=False):
-                parameter.requires_grad_(requires_grad=False)
+                parameter.requires_grad_(False)  # noqa: FBT003  # its signature
                 parameter.data = parameter.data.to(kind)

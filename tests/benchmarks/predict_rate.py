@@ -1,6 +1,6 @@
 """Pictures per second of ``imgtrain predict``, beside what a plain loop and the machine can do.
 
-All take turns within one process, so that a noisy machine disturbs them alike; a ratio is the median
+All take turns in one process, so that a noisy machine disturbs them alike; a ratio is the median
 of the turns' ratios. CPU seconds are those of all threads together. The turns:
 
 - "decode": imgtrain's threads read and cut the pictures, and nothing else is done;
