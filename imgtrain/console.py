@@ -160,11 +160,11 @@ def show(renderable: RenderableType) -> None:
         console().print(renderable)
 
 
-def result(text: str) -> None:
+def result(text: str, end: str = "\n") -> None:
     """A result, on stdout: the only thing that goes there."""
     if not _voice.silent:
         encoding = sys.stdout.encoding or "utf-8"
-        sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+        sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding) + end)
         sys.stdout.flush()
 
 

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 from imgtrain.classical import artefact
 from imgtrain.engine.device import ComputePlan, plan_compute
+from imgtrain.engine.folding import fold, narrow
 from imgtrain.engine.infer import averaged, probabilities
+from imgtrain.engine.pieces import Pieces
 from imgtrain.engine.recipe import Recipe
 from imgtrain.engine.state import Normalise
 from imgtrain.engine.weights import as_layout, read_model, read_recipe
@@ -127,6 +129,7 @@ class Member:
             model, device=compute.torch_device, channels_last=compute.channels_last
         )
         self._normalise = Normalise(recipe.preprocess, compute)
+        self._pieces = Pieces()
 
     def probabilities(
         self, views: Sequence[Batch], classes: Sequence[str]
@@ -146,6 +149,7 @@ class Member:
                 [batch],
                 self._normalise,
                 self.compute,
+                pieces=self._pieces,
                 temperature=self.recipe.temperature,
             )
             for batch in views
@@ -184,5 +188,7 @@ def _read(file: Path, weight: float, hardware: HardwareSettings) -> Member:
         model, recipe = found.model, found.recipe
     else:
         model, recipe = read_model(file)
+        fold(model)
     compute = plan_compute(hardware, image_size=recipe.preprocess.size)
+    narrow(model, compute)
     return Member(model, recipe, compute, weight)

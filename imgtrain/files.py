@@ -30,7 +30,7 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def _refuse_device(path: Path) -> None:
+def refuse_device(path: Path) -> None:
     """A device or a pipe would be gone once a file has taken its place."""
     if path.exists() and not path.is_file():
         raise OSError(errno.EINVAL, "it is no ordinary file")
@@ -45,7 +45,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     """
     draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        _refuse_device(path)
+        refuse_device(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         with draft.open("wb") as handle:
             yield handle

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import errno
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+import threading
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import cast
@@ -14,18 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imgtrain.data.listing import Source
-from imgtrain.engine.device import apply, usable_cores
+from imgtrain.engine.device import apply
 from imgtrain.engine.infer import averaged
 from imgtrain.engine.recipe import Recipe
 from imgtrain.engine.state import SCORING_BATCH
-from imgtrain.ensemble import Member, choose, read_members
-from imgtrain.loading.cache import Nowhere
-from imgtrain.loading.loader import AHEAD, Batch, Loader, Pictures
-from imgtrain.loading.newest import Newest
-from imgtrain.loading.preprocess import Pixels, Preprocess
-from imgtrain.loading.samplewise import View
-from imgtrain.loading.sampling import Share, scoring_shares
-from imgtrain.loading.tta import views
+from imgtrain.ensemble import Chosen, Member, choose, read_members
+from imgtrain.loading.given import Given, Picture
+from imgtrain.loading.loader import Batch
+from imgtrain.loading.preprocess import Preprocess
+from imgtrain.looking import Work, looking, sight
 from imgtrain.metrics.combining import Rule, combine
 from imgtrain.settings.schema import HardwareSettings
 
@@ -35,7 +32,7 @@ class Prediction:
     """One picture's result.
 
     Args:
-        path: As it was given.
+        path: As it was given; empty for a picture without a file.
         probs: Shape (C,), in class order, float32, of several models float64; None when the
             picture cannot be read.
         error: Why it cannot be read; None when it can.
@@ -46,19 +43,11 @@ class Prediction:
     error: str | None
 
 
-Change = Callable[[Pixels], Pixels]
-"""What the model is about to see, (size, size, C) uint8, in another form of the same shape."""
-
 Rows = tuple[NDArray[np.int64], NDArray[np.float32]]
 """Positions of the pictures that can be read, and their probabilities."""
 
 Told = dict[int, Rows]
 """What each member says, by its number."""
-
-
-def unchanged(pixels: Pixels) -> Pixels:
-    """Pictures as they are."""
-    return pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,35 +67,6 @@ class Answer:
     errors: dict[int, str]
 
 
-class Files:
-    """Pictures by path, one number each; satisfies ``Source``."""
-
-    def __init__(self, paths: Sequence[str]) -> None:
-        self._paths = paths
-
-    def __len__(self) -> int:
-        """How many."""
-        return len(self._paths)
-
-    def path(self, i: int) -> str:
-        """As given."""
-        return self._paths[i]
-
-    def read(self, i: int) -> bytes:
-        """The file's bytes."""
-        return self._place(i).read_bytes()
-
-    def stamp(self, i: int) -> tuple[int, int]:
-        """Size in bytes, time of change in ns."""
-        found = self._place(i).stat()
-        return found.st_size, found.st_mtime_ns
-
-    def _place(self, i: int) -> Path:
-        if "\0" in self._paths[i]:  # as in a list from find -print0
-            raise OSError(errno.EINVAL, "the name holds a zero byte")
-        return Path(self._paths[i])
-
-
 class Predictor:
     """A model ready to score, or several that score as one.
 
@@ -117,6 +77,7 @@ class Predictor:
 
     def __init__(self, members: Sequence[Member], how: Rule = "mean") -> None:
         self.members, self.how = tuple(members), how
+        self._turn = threading.Lock()
         self._weights = np.array([member.weight for member in members], np.float64)
 
     @property
@@ -137,46 +98,75 @@ class Predictor:
         """
         return () if self.recipe is None else self.recipe.conformity
 
-    def predict(self, paths: Iterable[str | Path]) -> list[Prediction]:
-        """Score every picture; one that cannot be read has an ``error`` instead of ``probs``."""
-        return list(self.stream([str(path) for path in paths]))
+    def predict(self, pictures: Iterable[Picture], *, tta: str | None = None) -> list[Prediction]:
+        """Score every picture; one that cannot be read has an ``error`` instead of ``probs``.
 
-    def stream(self, paths: Sequence[str], *, tta: str | None = None) -> Iterator[Prediction]:
-        """The same, one after the other, in bounded memory.
+        Safe to call from several threads: they read pictures side by side, and the model scores
+        one batch after the other.
 
         Args:
-            paths: The pictures.
+            pictures: Paths, bytes of picture files, (H, W) or (H, W, C) of uint8, or images of
+                Pillow's.
             tta: Views that are averaged; see ``imgtrain.loading.tta``.
-        """
-        for answer in self.look(Files(paths), tta=tta):
-            rows = dict(zip(answer.positions.tolist(), answer.probs[0], strict=True))
-            for i in answer.pictures.tolist():
-                yield Prediction(paths[i], rows.get(i), answer.errors.get(i))
 
-    def look(
-        self, source: Source, *, tta: str | None = None, changes: Sequence[Change] = (unchanged,)
-    ) -> Iterator[Answer]:
-        """Score every picture of a source, batch after batch, changed in each of several ways.
+        Raises:
+            TypeError: If something is none of these.
+        """
+        if isinstance(pictures, str | bytes | bytearray | memoryview | np.ndarray):
+            raise TypeError("give a list of pictures, also for one")
+        return list(self.stream(list(pictures), tta=tta))
+
+    def stream(
+        self, pictures: Sequence[Picture] | Source, *, tta: str | None = None
+    ) -> Iterator[Prediction]:
+        """The same, one after the other, in bounded memory."""
+        for batch in self.batches(pictures, tta=tta):
+            yield from batch
+
+    def batches(
+        self,
+        pictures: Sequence[Picture] | Source,
+        *,
+        tta: str | None = None,
+        first: int = 0,
+        size: int = SCORING_BATCH,
+        threads: int | None = None,
+    ) -> Generator[list[Prediction]]:
+        """The same, batch by batch: as soon as one is scored.
+
+        Args:
+            pictures: As above, or a source of them.
+            tta: Views that are averaged; see ``imgtrain.loading.tta``.
+            first: The number of the picture to begin with.
+            size: How many are scored together.
+            threads: How many read pictures; one a core, if not given.
+        """
+        source = Given(pictures) if isinstance(pictures, Sequence) else pictures
+        work = Work(source=source, tta=tta, first=first, size=size, threads=threads)
+        for answer in self.look(work):
+            rows = dict(zip(answer.positions.tolist(), answer.probs[0], strict=True))
+            yield [
+                Prediction(source.path(i), rows.get(i), answer.errors.get(i))
+                for i in answer.pictures.tolist()
+            ]
+
+    def look(self, work: Work) -> Generator[Answer]:
+        """Score every picture, batch after batch, changed in each of several ways.
 
         Members that see pictures in the same way share them: each is decoded once.
-
-        Args:
-            source: The pictures.
-            tta: Views that are averaged; see ``imgtrain.loading.tta``.
-            changes: What is done to what the model sees; nothing, if not given.
         """
         groups: dict[Preprocess, list[int]] = {}
         for number, member in enumerate(self.members):
-            groups.setdefault(_sight(member), []).append(number)
+            groups.setdefault(sight(member), []).append(number)
         with ExitStack() as stack:
             lookers = [
-                stack.enter_context(_looking(sight, source, self.members[own[0]], tta, changes))
-                for sight, own in groups.items()
+                stack.enter_context(looking(preprocess, work, self.members[own[0]]))
+                for preprocess, own in groups.items()
             ]
             streams = list(zip((each.batches() for each in lookers), groups.values(), strict=True))
             bad = [each.loader.pictures.bad for each in lookers]
-            for share in _shares(len(source)):
-                told = [self._told(streams, lookers[0].views) for _ in changes]
+            for share in work.shares():
+                told = [self._told(streams, lookers[0].views) for _ in work.changes]
                 good = share.pictures
                 for positions, _ in told[0].values():
                     good = np.intersect1d(good, positions, assume_unique=True)
@@ -194,9 +184,10 @@ class Predictor:
         for stream, own in streams:
             found: dict[int, list[Rows]] = {number: [] for number in own}
             for batch in islice(stream, views):  # each is valid until the next
-                for number in own:
-                    rows = self.members[number].probabilities([batch], self.classes)
-                    found[number].append(rows)
+                with self._turn:  # side by side, callers would fight for the cores
+                    for number in own:
+                        rows = self.members[number].probabilities([batch], self.classes)
+                        found[number].append(rows)
             for number, each in found.items():
                 told[number] = each[0][0], averaged([probs for _, probs in each])
         return told
@@ -211,70 +202,6 @@ class Predictor:
         if len(probs) == 1 or not len(good):
             return probs[0]
         return combine(np.stack(probs).astype(np.float64), self.how, self._weights)
-
-
-def _sight(member: Member) -> Preprocess:
-    """How its pictures are decoded and cut; means and deviations are the device's work."""
-    return replace(member.recipe.preprocess, mean=(), std=())
-
-
-def _shares(count: int) -> Iterator[Share]:
-    """Batches of so many pictures, in order."""
-    every = np.arange(count, dtype=np.int64)
-    return scoring_shares(every, SCORING_BATCH, rank=0, world_size=1)
-
-
-def _after(view: View, change: Change) -> View:
-    """The view of a picture, then the change of what is seen."""
-    return view if change is unchanged else lambda pixels, u: change(view(pixels, u))
-
-
-@dataclass(frozen=True, slots=True)
-class _Looker:
-    """Batches of the pictures, decoded in one way for all looks at them.
-
-    Args:
-        loader: What reads them.
-        looks: Every view of every change, change after change.
-        views: How many views there are.
-        pictures: How many pictures there are.
-    """
-
-    loader: Loader
-    looks: Sequence[View]
-    views: int
-    pictures: int
-
-    def batches(self) -> Iterator[Batch]:
-        """Each batch as often as there are looks, one after the other: it is decoded once."""
-        size = self.loader.pictures.preprocess.size
-        shares = (
-            replace(share, seen=(size, look))
-            for share in _shares(self.pictures)
-            for look in self.looks
-        )
-        return self.loader.batches(shares, self.looks[0])
-
-
-@contextmanager
-def _looking(
-    preprocess: Preprocess,
-    source: Source,
-    member: Member,
-    tta: str | None,
-    changes: Sequence[Change],
-) -> Iterator[_Looker]:
-    """Threads that read pictures in one way."""
-    seen = views(preprocess, tta)
-    looks = [_after(view, change) for change in changes for view in seen]
-    kept = Nowhere() if len(looks) == 1 else Newest(2 * AHEAD * SCORING_BATCH)
-    pictures = Pictures(source, preprocess, kept, on_bad="skip")
-    unknown = np.zeros(len(source), np.int64)
-    loader = Loader(pictures, unknown, member.compute.torch_device, threads=usable_cores())
-    try:
-        yield _Looker(loader, looks, len(seen), len(source))
-    finally:
-        loader.close()
 
 
 def load(
@@ -299,8 +226,11 @@ def load(
         RunError: If it is not there or broken, or if runs know different classes.
         SettingsError: If there is nothing to combine.
     """
-    chosen = choose(run, output, ensemble)
-    hardware = hardware or HardwareSettings()
+    return open_models(choose(run, output, ensemble), hardware or HardwareSettings())
+
+
+def open_models(chosen: Chosen, hardware: HardwareSettings) -> Predictor:
+    """The models that were chosen; see ``load``."""
     if hardware.precision == "auto" and not hardware.amp:
         hardware = hardware.model_copy(update={"precision": "fp32"})
     members = read_members(chosen, hardware)

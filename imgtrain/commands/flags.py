@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import wraps
 from pathlib import Path
 from types import NoneType
@@ -26,11 +26,14 @@ TRAINING = ["data", "augment", "model", "loss", "balance", "optim", "schedule", 
 _KINDS = {int: "INT", float: "NUMBER", str: "TEXT", Path: "PATH"}
 
 
-def takes_settings(*sections: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def takes_settings(
+    *sections: str, names: Mapping[str, tuple[str, ...]] | None = None
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a command the options of these sections or settings, and what they amount to.
 
     The command's first parameter receives a ``Loaded``; its other parameters are options and
     arguments of its own. An option that is not given leaves its setting to the lower layers.
+    ``names`` are those that settings have in this command instead of their own.
     """
     wanted = {*sections, "plugins"}
     chosen = {_name(s): s for s in all_settings().values() if {s.section, s.key} & wanted}
@@ -56,7 +59,7 @@ def takes_settings(*sections: str) -> Callable[[Callable[..., None]], Callable[.
         parameters = [
             *(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own),
             *_common(),
-            *map(_option, chosen.values()),
+            *(_option(each, (names or {}).get(each.key)) for each in chosen.values()),
         ]
         # Typer reads these two.
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # any function may have it
@@ -145,11 +148,11 @@ def _presets(incomplete: str) -> list[str]:
     return [name for name in starter_names() if name.startswith(incomplete)]
 
 
-def _option(setting: Setting) -> inspect.Parameter:
+def _option(setting: Setting, names: tuple[str, ...] | None = None) -> inspect.Parameter:
     """One setting as an option; None means that it was not given."""
     words = [str(word) for word in names_of(setting.annotation, setting.metadata)]
     option = typer.Option(
-        *option_names(setting),
+        *(names or option_names(setting)),
         help=f"{setting.help}{_default(setting)}",
         metavar=None if setting.is_switch else _metavar(setting),
         rich_help_panel=_panel(setting.section) if setting.section else None,

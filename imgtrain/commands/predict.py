@@ -3,32 +3,30 @@
 from __future__ import annotations
 
 import contextlib
-import csv
-import io
-import json
-import os
-import sys
-from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-from imgtrain import console
 from imgtrain.commands.flags import takes_settings
 from imgtrain.errors import DataError
 from imgtrain.settings.layers import Loaded
 
-if TYPE_CHECKING:
-    from imgtrain.predictor import Prediction
 
-
-@takes_settings("predict", "augment.tta", "hardware")
+@takes_settings(
+    "predict",
+    "augment.tta",
+    "hardware",
+    names={"predict.batch_size": ("--batch-size", "-b")},
+)
 def predict(  # each is an option of the command line
     loaded: Loaded,
     pictures: Annotated[
         list[str],
-        typer.Argument(metavar="PICTURES", help="Files, folders, globs, or - for a list on stdin."),
+        typer.Argument(
+            metavar="PICTURES",
+            help="Files, folders, globs, manifests (.csv, .parquet), or - for a list on stdin.",
+        ),
     ],
     *,
     run: Annotated[
@@ -53,125 +51,40 @@ def predict(  # each is an option of the command line
     ] = Path("runs"),
     json_: Annotated[bool, typer.Option("--json", help="Print a JSON list on stdout.")] = False,
     csv_file: Annotated[
-        Path | None, typer.Option("--csv", help="Write every class's probability to this file.")
+        Path | None,
+        typer.Option("--csv", metavar="FILE", help="Write every class's probability to this file."),
     ] = None,
+    jsonl: Annotated[
+        str | None,
+        typer.Option("--jsonl", metavar="FILE", help="Write a JSON object a line; - is stdout."),
+    ] = None,
+    parquet: Annotated[
+        Path | None,
+        typer.Option("--parquet", metavar="FILE", help="Write a Parquet file."),
+    ] = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Write these files anew, whatever they hold.")
+    ] = False,
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit with 3 if any picture cannot be read.")
     ] = False,
 ) -> None:
-    """Classify pictures with a trained model, or with several as one."""
-    paths = list(expand(pictures))
-    if not paths:
-        raise DataError(
-            f"no pictures in {', '.join(pictures)}", "give files, folders, globs, or - for stdin"
-        )
-    from imgtrain.predictor import load
+    """Classify pictures with a trained model, or with several as one.
 
-    predictor = load(
-        run or None, output=output, hardware=loaded.settings.hardware, ensemble=ensemble
-    )
-    classes, top_k = predictor.classes, loaded.settings.predict.top_k
-    failed = 0
-    with _writing(csv_file, classes) as write:
-        rows = []
-        for found in predictor.stream(paths, tta=loaded.settings.augment.tta):
-            failed += found.error is not None
-            write(found)
-            if json_:
-                rows.append(as_json(found, classes, top_k))
-            else:
-                console.result(as_text(found, classes, top_k, alone=len(paths) == 1))
-    if json_:
-        console.result(json.dumps(rows))  # ASCII: any terminal, any name
-    if failed and (strict or failed == len(paths)):
-        raise DataError(f"{failed} of {len(paths)} pictures could not be read")
-
-
-def expand(names: Iterable[str]) -> Iterator[str]:
-    """Files as they are; pictures in folders, below globs, and listed on stdin.
-
-    A name that matches nothing is passed on: its row will say that it is not there.
+    Interrupted, the same command goes on with its files.
     """
-    from glob import glob, has_magic
+    from imgtrain.predicting.listing import list_pictures
+    from imgtrain.predicting.web import Web
 
-    from imgtrain.data.walk import is_hidden, is_picture
+    settings = loaded.settings
+    with contextlib.ExitStack() as stack:
+        fetch = stack.enter_context(Web()).read if settings.predict.urls else None
+        listed = list_pictures(pictures, fetch=fetch)
+        from imgtrain.ensemble import choose
+        from imgtrain.predicting.work import Wanted, prepare, score
 
-    for name in names:
-        if name == "-":
-            listed = (line.rstrip(b"\r\n") for line in sys.stdin.buffer)
-            yield from (os.fsdecode(line) for line in listed if line.strip())
-        elif os.path.isdir(name):  # noqa: PTH112  # unlike Path's, never raises
-            inside = (
-                p
-                for p in Path(name).rglob("*")
-                if not any(is_hidden(os.fsencode(part)) for part in p.relative_to(name).parts)
-            )
-            yield from sorted(
-                str(p) for p in inside if is_picture(os.fsencode(p.name)) and p.is_file()
-            )
-        elif not os.path.lexists(name) and has_magic(name):
-            found = glob(name, recursive=True)  # noqa: PTH207  # relative, absolute and ** alike
-            yield from sorted(f for f in found if Path(f).is_file()) or [name]
-        else:
-            yield name
-
-
-def _best(found: Prediction, classes: tuple[str, ...], top_k: int) -> list[tuple[str, float]]:
-    """The likeliest classes and their probabilities, likeliest first."""
-    assert found.probs is not None
-    order = (-found.probs).argsort(kind="stable")[:top_k]
-    return [(classes[k], float(found.probs[k])) for k in order.tolist()]
-
-
-def as_json(found: Prediction, classes: tuple[str, ...], top_k: int) -> dict[str, Any]:
-    """One picture's object."""
-    if found.probs is None:
-        return {"path": found.path, "pred": None, "prob": None, "top": [], "error": found.error}
-    best = _best(found, classes, top_k)
-    top = [{"class": name, "prob": round(prob, 6)} for name, prob in best]
-    return {
-        "path": found.path,
-        "pred": best[0][0],
-        "prob": round(best[0][1], 6),
-        "top": top,
-        "error": None,
-    }
-
-
-def as_text(found: Prediction, classes: tuple[str, ...], top_k: int, *, alone: bool) -> str:
-    """One picture for people: a small table when it is alone, else a line."""
-    if found.probs is None:
-        return f"{console.one_line(found.path)}\terror: {console.one_line(found.error or '')}"
-    best = [(console.one_line(name), prob) for name, prob in _best(found, classes, top_k)]
-    if not alone:
-        shown = "  ".join(f"{name} {prob:.6f}" for name, prob in best)
-        return f"{console.one_line(found.path)}\t{shown}"
-    width = max(len("class"), *(len(name) for name, _ in best))
-    lines = [console.one_line(found.path), f"{'class':<{width}}  probability"]
-    return "\n".join([*lines, *(f"{name:<{width}}  {prob:.6f}" for name, prob in best)])
-
-
-@contextlib.contextmanager
-def _writing(path: Path | None, classes: tuple[str, ...]) -> Iterator[Any]:
-    """A function that adds a row to the CSV file, or does nothing."""
-    if path is None:
-        yield lambda _: None
-        return
-    from imgtrain.files import replacing
-
-    with replacing(path) as handle:
-        text = io.TextIOWrapper(handle, encoding="utf-8", errors="backslashreplace", newline="")
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["path", "pred", "prob", *(f"prob_{name}" for name in classes), "error"])
-
-        def write(found: Prediction) -> None:
-            if found.probs is None:
-                writer.writerow([found.path, "", "", *([""] * len(classes)), found.error])
-                return
-            name, prob = _best(found, classes, 1)[0]
-            probs = [f"{p:.6f}" for p in found.probs.tolist()]
-            writer.writerow([found.path, name, f"{prob:.6f}", *probs, ""])
-
-        yield write
-        text.flush()
-        text.detach()
+        chosen = choose(run or None, output, ensemble)
+        wanted = Wanted(csv=csv_file, jsonl=jsonl, parquet=parquet, json=json_, fresh=fresh)
+        failed = score(stack.enter_context(prepare(listed, chosen, settings, wanted)))
+    if failed and (strict or failed == len(listed)):
+        raise DataError(f"{failed} of {len(listed)} pictures could not be read")

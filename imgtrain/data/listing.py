@@ -92,18 +92,18 @@ class Files:
 
     def __init__(self, root: str, names: Names, sizes: array[int], times: array[int]) -> None:
         self._root = os.fsencode(os.path.abspath(root))  # noqa: PTH100  # links stay as they are
-        self._names, self._sizes, self._times = names, sizes, times
+        self.names, self._sizes, self._times = names, sizes, times
 
     def __len__(self) -> int:
-        return len(self._names)
+        return len(self.names)
 
     def path(self, i: int) -> str:
         """The name as people read it."""
-        return shown(self._names[i])
+        return shown(self.names[i])
 
     def read(self, i: int) -> bytes:
         """The whole file."""
-        with open(os.path.join(self._root, self._names[i]), "rb") as file:  # noqa: PTH118, PTH123  # names are bytes
+        with open(os.path.join(self._root, self.names[i]), "rb") as file:  # noqa: PTH118, PTH123  # names are bytes
             return file.read()
 
     def stamp(self, i: int) -> tuple[int, int]:

@@ -85,7 +85,7 @@ class _Pictures:
             raise ValueError("it has no label" if name else "it has no path")
         if split is not None and split.casefold() not in PART_WORDS:
             raise ValueError(f"split {split!r} is none of {', '.join(PART_WORDS)}")
-        spelling, size, changed = _found(str(self._path.parent), name)
+        spelling, size, changed = find_file(str(self._path.parent), name)
         self._names.append(_raw(spelling))
         self._sizes.append(size)
         self._times.append(changed)
@@ -148,14 +148,14 @@ class _Pictures:
 
 def picture_name(manifest: Path, cell: str) -> str:
     """What `read_manifest` calls the picture that a row names so."""
-    return shown(_raw(_found(str(manifest.parent), cell.strip())[0]))
+    return shown(_raw(find_file(str(manifest.parent), cell.strip())[0]))
 
 
 def _raw(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
-def _found(folder: str, name: str) -> tuple[str, int, int]:
+def find_file(folder: str, name: str) -> tuple[str, int, int]:
     """The file's name as the file system spells it, its size (or ABSENT) and its last change."""
     for spelling in _spellings(name):
         try:

@@ -11,8 +11,9 @@ import numpy as np
 from imgtrain import console
 from imgtrain.errors import DataError
 from imgtrain.evaluating.pictures import Labelled
+from imgtrain.looking import Change, Work, unchanged
 from imgtrain.metrics.confusion import Floats, Ints
-from imgtrain.predictor import Change, Predictor, unchanged
+from imgtrain.predictor import Predictor
 
 _WORTH_A_BAR = 300
 
@@ -67,8 +68,9 @@ def ask(
     changed: list[list[Ints]] = [[] for _ in changes]
     errors: dict[int, str] = {}
     source = pictures.source
+    work = Work(source=source, tta=tta, changes=(unchanged, *changes))
     with _told(len(source), f"scoring {pictures.name}") as done:
-        for answer in predictor.look(source, tta=tta, changes=(unchanged, *changes)):
+        for answer in predictor.look(work):
             errors |= answer.errors
             done(len(answer.pictures))
             if not len(answer.positions):

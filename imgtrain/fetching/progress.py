@@ -5,9 +5,13 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from imgtrain import console
+
+if TYPE_CHECKING:
+    from rich.progress import ProgressColumn, Task
+    from rich.text import Text
 
 Unit = Literal["bytes", "pictures"]
 
@@ -75,6 +79,19 @@ def metering(
         yield meter
 
 
+def _rate_column() -> ProgressColumn:
+    """Pictures a second, so far."""
+    from rich.progress import ProgressColumn
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            speed = task.finished_speed or task.speed
+            return Text("" if speed is None else f"{speed:,.0f}/s")
+
+    return Rate()
+
+
 @contextlib.contextmanager
 def _bar(label: str, total: int | None, unit: Unit, done: int) -> Iterator[Meter]:
     from rich import progress
@@ -82,7 +99,7 @@ def _bar(label: str, total: int | None, unit: Unit, done: int) -> Iterator[Meter
     counts: list[progress.ProgressColumn] = (
         [progress.DownloadColumn(), progress.TransferSpeedColumn()]
         if unit == "bytes"
-        else [progress.MofNCompleteColumn()]
+        else [progress.MofNCompleteColumn(), _rate_column()]
     )
     with progress.Progress(
         progress.TextColumn("{task.description}", markup=False),

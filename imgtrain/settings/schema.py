@@ -42,6 +42,7 @@ from imgtrain.settings.learning import (
 )
 from imgtrain.settings.modules import import_plugins, modules_in
 from imgtrain.settings.pictures import AugmentSettings, DataSettings
+from imgtrain.settings.predicting import PredictSettings, check_urls
 from imgtrain.settings.studies import CvSettings, TuneSettings
 
 __all__ = [
@@ -226,13 +227,6 @@ class RunSettings(Section):
         return self
 
 
-class PredictSettings(Section):
-    """How pictures are scored."""
-
-    top_k: Annotated[PositiveInt, Flag(("--top-k", "-k"), identity="free")] = 5
-    """How many classes to show per picture."""
-
-
 class Settings(Section):
     """Everything that can be set, in sections."""
 
@@ -272,6 +266,7 @@ class Settings(Section):
             pos_weight=loss.pos_weight is not None,
         )
         rules.check_sizes(self.data.image_size, self.train.image_sizes)
+        check_urls(urls=self.predict.urls, offline=self.hardware.offline)
         rules.check_budget(
             self.train.budget,
             schedule=self.schedule.name,

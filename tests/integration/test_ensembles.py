@@ -121,7 +121,7 @@ def probs(predict, *runs, **options):
     """Probabilities of all readable pictures, (N, C), by the command, in the order of CLASSES."""
     named = [word for run in runs for word in ("--run", run)]
     asked = [word for key, value in options.items() for word in (f"--{key}", value)]
-    ran = predict(*named, *asked, "--csv", "p.csv")
+    ran = predict(*named, *asked, "--csv", "p.csv", "--fresh")
     assert ran.code == 0, ran.err
     with open("p.csv", encoding="utf-8", newline="") as file:  # noqa: PTH123  # in this folder
         found = [row for row in csv.DictReader(file) if not row["error"]]
