@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from imgtrain.engine.device import apply, usable_cores
 from imgtrain.engine.recipe import Recipe
 from imgtrain.engine.state import SCORING_BATCH
-from imgtrain.ensemble import Member, choose, read_members
+from imgtrain.ensemble import Scorer, choose, read_members
 from imgtrain.loading.cache import Nowhere
 from imgtrain.loading.loader import AHEAD, Batch, Loader, Pictures
 from imgtrain.loading.newest import Newest
@@ -81,7 +81,7 @@ class Predictor:
         how: How several are combined; see ``imgtrain.metrics.combining``.
     """
 
-    def __init__(self, members: Sequence[Member], how: Rule = "mean") -> None:
+    def __init__(self, members: Sequence[Scorer], how: Rule = "mean") -> None:
         self.members, self.how = tuple(members), how
         self._weights = np.array([member.weight for member in members], np.float64)
 
@@ -154,7 +154,7 @@ class Predictor:
         return combine(np.stack(probs).astype(np.float64), self.how, self._weights)
 
 
-def _sight(member: Member) -> Preprocess:
+def _sight(member: Scorer) -> Preprocess:
     """How its pictures are decoded and cut; means and deviations are the device's work."""
     return replace(member.recipe.preprocess, mean=(), std=())
 
@@ -180,7 +180,7 @@ class _Looker:
 
 @contextmanager
 def _looking(
-    preprocess: Preprocess, paths: Sequence[str], member: Member, tta: str | None
+    preprocess: Preprocess, paths: Sequence[str], member: Scorer, tta: str | None
 ) -> Iterator[_Looker]:
     """Threads that read pictures in one way."""
     kept = Nowhere() if tta is None else Newest(2 * AHEAD * SCORING_BATCH)
@@ -205,7 +205,8 @@ def load(
     Scoring is in fp32 unless ``hardware.precision`` or ``hardware.amp`` asks otherwise.
 
     Args:
-        run: A run, a cross-validation, a ``model.safetensors``, or a list of such.
+        run: A run, a cross-validation, a ``model.safetensors``, an exported file, or a list of
+            such.
         output: Folder that holds the runs.
         hardware: Where it computes, and how.
         ensemble: How several are combined: ``mean``, ``logits`` or ``vote``; as the
