@@ -131,8 +131,6 @@ def export(  # each is an option of the command line
     from imgtrain.export.exporting import export as write
     from imgtrain.export.formats import choose_format
 
-    drop = {} if max_accuracy_drop is None else {"max_accuracy_drop": max_accuracy_drop}
-    many = {} if calibration_pictures is None else {"calibration_pictures": calibration_pictures}
     wish = Wish(
         runs=tuple(runs or ()),
         output=output,
@@ -143,8 +141,8 @@ def export(  # each is an option of the command line
         pictures=pictures,
         int8=int8,
         hardware=loaded.settings.hardware,
-        **many,
-        **drop,
+        calibration_pictures=calibration_pictures,
+        max_accuracy_drop=max_accuracy_drop,
     )
     written = write(wish)
     if json_:

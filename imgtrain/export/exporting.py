@@ -37,7 +37,10 @@ SOME, MANY = 1, 32
 """How many pictures are timed together."""
 
 _PICTURES = 256
-"""To compare on, where nothing else is asked for."""
+"""To compare on and to calibrate with, where nothing else is asked for."""
+
+_DROP = 0.01
+"""By so much top-1 may fall with int8, where nothing else is asked for."""
 
 _CALIBRATED = 16
 """Pictures that are looked at together."""
@@ -56,7 +59,7 @@ class Wish:
         data: Pictures to compare on and to calibrate with; the run's own if not given.
         pictures: Compare on so many; 256, or all for int8, if not given.
         int8: Whether weights and activations are to have 8 bits.
-        calibration_pictures: So many of the training part set the ranges.
+        calibration_pictures: So many of the training part set the ranges; 256 if not given.
         max_accuracy_drop: By so much top-1 may fall with int8.
         hardware: ``threads`` counts; all computes on the CPU.
     """
@@ -69,8 +72,8 @@ class Wish:
     data: str | None = None
     pictures: int | None = None
     int8: bool = False
-    calibration_pictures: int = 256
-    max_accuracy_drop: float = 0.01
+    calibration_pictures: int | None = None
+    max_accuracy_drop: float | None = None
     hardware: HardwareSettings
 
 
@@ -249,7 +252,7 @@ class _Draft:
         return file
 
     def _quantized(self, whole: Path) -> None:
-        train = spread(self.sample.train, self.wish.calibration_pictures)
+        train = spread(self.sample.train, self.wish.calibration_pictures or _PICTURES)
         if not len(train):
             raise SettingsError("--int8 needs a training part to calibrate with", "name --data")
         preprocess, text = self.about.recipe.preprocess, self.about.to_text()
@@ -271,6 +274,7 @@ class _Draft:
         assert before is not None
         assert after is not None
         drop, most = before - after, self.wish.max_accuracy_drop
+        most = _DROP if most is None else most
         told = (
             f"top-1 {100 * before:.2f} % before, {100 * after:.2f} % after, on "
             f"{parity.pictures} pictures of {self.sample.part}"

@@ -37,7 +37,7 @@ class Sight(nn.Module):
     def __init__(self, network: nn.Module, recipe: Recipe, classes: Sequence[str]) -> None:
         super().__init__()
         copied = deepcopy(network).to("cpu").eval()
-        self.network = copied.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # torch's stub lacks it
+        self.network = copied.to(memory_format=torch.contiguous_format)
         p = recipe.preprocess
         mean, std = torch.tensor(p.mean), torch.tensor(p.std)
         self.register_buffer("scale", (1 / (255 * std)).view(1, -1, 1, 1))

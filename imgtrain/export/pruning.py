@@ -95,7 +95,7 @@ def prune(wish: PruneWish) -> Pruned:
     chosen = choose(wish.run, wish.output)
     (member,) = _one(chosen, wish.hardware)
     recipe = member.recipe
-    model = deepcopy(member.model).to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # torch's stub lacks it
+    model = deepcopy(member.model).to(memory_format=torch.contiguous_format)
     if type(model).__name__ not in FAMILIES or recipe.plugin is not None:
         raise SettingsError(
             f"--prune knows the families {', '.join(FAMILIES)} of timm, and {recipe.architecture} "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,7 +29,8 @@ def write(graph: nn.Module, pixels: NDArray[np.uint8], path: Path, about: str) -
     """
     console.warn("torch calls TorchScript deprecated; --format torch is what it keeps up")
     with tracing():
-        traced = torch.jit.trace(graph, (torch.from_numpy(pixels),), check_trace=False)
+        example = (torch.from_numpy(pixels),)
+        traced = torch.jit.trace(graph, example, check_trace=False)  # type: ignore[no-untyped-call]  # torch leaves it untyped
         torch.jit.save(traced, str(path), _extra_files={KEY: about})
 
 
@@ -47,7 +49,7 @@ def read(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            model = torch.jit.load(str(path), map_location="cpu", _extra_files=extra)
+            model: Any = torch.jit.load(str(path), "cpu", extra)  # type: ignore[no-untyped-call]  # as trace
     except (RuntimeError, ValueError, OSError) as error:
         reason = (str(error).splitlines() or [""])[0][:200]
         raise RunError(f"{path} is broken or no TorchScript file: {reason}") from error
