@@ -38,6 +38,7 @@ COMMANDS = {
     "find-lr": "Test a range of learning rates and suggest one.",
     "evaluate": "Score a trained model on labelled pictures; calibrate it.",
     "predict": "Classify pictures with a trained model.",
+    "export": "Write a model file for other programs, compared with its run.",
     "models": "List models, or what one costs by stage.",
     "report": "Write the page of a run again, or of several compared.",
     "compare": "Tell real differences between runs from chance.",

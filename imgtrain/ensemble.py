@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -20,17 +21,26 @@ from imgtrain.engine.state import Normalise
 from imgtrain.engine.weights import as_layout, read_model, read_recipe
 from imgtrain.ensemble_file import NAME, Members, check_classes, read_ensemble, write_ensemble
 from imgtrain.errors import RunError, SettingsError, nearest
+from imgtrain.export.member import is_exported, read_exported
 from imgtrain.loading.loader import Batch
 from imgtrain.rundir import find_run
 from imgtrain.settings.schema import HardwareSettings
 
-__all__ = ["Chosen", "Member", "choose", "read_ensemble", "read_members", "write_ensemble"]
+__all__ = [
+    "Chosen",
+    "Member",
+    "Scorer",
+    "choose",
+    "read_ensemble",
+    "read_members",
+    "write_ensemble",
+]
 
 _ASKED_FOR = ("mean", "logits", "vote")
 """What needs no pictures to choose by."""
 
 Run = str | Path
-"""The name or folder of a run, or its ``model.safetensors``."""
+"""The name or folder of a run, its ``model.safetensors``, or an exported file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +121,22 @@ def _place(file: Path) -> Path:
     return file.parent if file.name == "model.safetensors" else file
 
 
+class Scorer(Protocol):
+    """What scores pictures: ``Member``, or a file that ``imgtrain export`` wrote."""
+
+    @property
+    def recipe(self) -> Recipe:
+        """What its classes mean and what it wants to see."""
+
+    compute: ComputePlan
+    weight: float
+
+    def probabilities(
+        self, views: Sequence[Batch], classes: Sequence[str]
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """See ``Member``."""
+
+
 class Member:
     """One model of several that look at the same pictures.
 
@@ -161,18 +187,26 @@ class Member:
         return found[0][0], probs
 
 
-def read_members(chosen: Chosen, hardware: HardwareSettings) -> list[Member]:
+def read_members(chosen: Chosen, hardware: HardwareSettings) -> list[Scorer]:
     """The models, ready to score; whether they know the same classes is looked at first.
+
+    A file that ``imgtrain export`` wrote is known by its ending.
 
     Raises:
         RunError: If one is broken, or knows other classes than the first.
     """
-    check_classes(
-        {_place(file): _recipe(file).classes for file in chosen.files},
-        "combine runs that were trained on the same classes",
-    )
+    exported = {
+        file: read_exported(file, hardware, weight)
+        for file, weight in zip(chosen.files, chosen.weights, strict=True)
+        if is_exported(file)
+    }
+    classes = {
+        _place(file): (exported[file].recipe if file in exported else _recipe(file)).classes
+        for file in chosen.files
+    }
+    check_classes(classes, "combine runs that were trained on the same classes")
     return [
-        _read(file, weight, hardware)
+        exported[file] if file in exported else _read(file, weight, hardware)
         for file, weight in zip(chosen.files, chosen.weights, strict=True)
     ]
 

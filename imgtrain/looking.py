@@ -11,7 +11,7 @@ import numpy as np
 from imgtrain.data.listing import Source
 from imgtrain.engine.device import usable_cores
 from imgtrain.engine.state import SCORING_BATCH
-from imgtrain.ensemble import Member
+from imgtrain.ensemble import Scorer
 from imgtrain.loading.cache import Nowhere
 from imgtrain.loading.loader import AHEAD, Batch, Loader, Pictures
 from imgtrain.loading.newest import Newest
@@ -80,7 +80,7 @@ class Looker:
         return self.loader.batches(shares, self.looks[0])
 
 
-def sight(member: Member) -> Preprocess:
+def sight(member: Scorer) -> Preprocess:
     """How its pictures are decoded and cut; means and deviations are the device's work."""
     return replace(member.recipe.preprocess, mean=(), std=())
 
@@ -91,7 +91,7 @@ def _after(view: View, change: Change) -> View:
 
 
 @contextmanager
-def looking(preprocess: Preprocess, work: Work, member: Member) -> Iterator[Looker]:
+def looking(preprocess: Preprocess, work: Work, member: Scorer) -> Iterator[Looker]:
     """Threads that read pictures in one way."""
     seen = views(preprocess, work.tta)
     looks = [_after(view, change) for change in work.changes for view in seen]

@@ -18,7 +18,7 @@ from imgtrain.engine.device import apply
 from imgtrain.engine.infer import averaged
 from imgtrain.engine.recipe import Recipe
 from imgtrain.engine.state import SCORING_BATCH
-from imgtrain.ensemble import Chosen, Member, choose, read_members
+from imgtrain.ensemble import Chosen, Scorer, choose, read_members
 from imgtrain.loading.given import Given, Picture
 from imgtrain.loading.loader import Batch
 from imgtrain.loading.preprocess import Preprocess
@@ -75,7 +75,7 @@ class Predictor:
         how: How several are combined; see ``imgtrain.metrics.combining``.
     """
 
-    def __init__(self, members: Sequence[Member], how: Rule = "mean") -> None:
+    def __init__(self, members: Sequence[Scorer], how: Rule = "mean") -> None:
         self.members, self.how = tuple(members), how
         self._turn = threading.Lock()
         self._weights = np.array([member.weight for member in members], np.float64)
@@ -216,7 +216,8 @@ def load(
     Scoring is in fp32 unless ``hardware.precision`` or ``hardware.amp`` asks otherwise.
 
     Args:
-        run: A run, a cross-validation, a ``model.safetensors``, or a list of such.
+        run: A run, a cross-validation, a ``model.safetensors``, an exported file, or a list of
+            such.
         output: Folder that holds the runs.
         hardware: Where it computes, and how.
         ensemble: How several are combined: ``mean``, ``logits`` or ``vote``; as the

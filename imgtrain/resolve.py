@@ -20,6 +20,7 @@ from imgtrain.engine.optim import default_lr, default_weight_decay
 from imgtrain.engine.recipe import Recipe
 from imgtrain.engine.recompute import check_recomputing
 from imgtrain.engine.sizes import is_known_to_take_any_size, usual_sizes
+from imgtrain.engine.weights import pruned_start
 from imgtrain.errors import SettingsError
 from imgtrain.loading.loader import Pictures
 from imgtrain.loading.policies.tables import policy_tree
@@ -82,6 +83,9 @@ def resolve(settings: Settings, index: Index, split: Split) -> Resolved:
     decide("model.stem", "small" if small_stem_fits(settings.model.name, size) else "standard")
     if flat["model.stem"] == "small":
         check_small_stem(settings.model.name)
+    flat["model.pruned"] = settings.model.pruned or pruned_start(
+        settings.model.weights, settings.run.output
+    )
     decide_policy(flat, settings)
     heavy = settings.augment.policy == "heavy"
     decide("augment.mixup_alpha", 0.2 if heavy else 0.0)
@@ -255,6 +259,7 @@ def make_recipe(settings: Settings, classes: tuple[str, ...], preprocess: Prepro
         attention=settings.model.attention,
         attention_index=settings.model.attention_index,
         plugin=MODELS.plugin(settings.model.name),
+        pruned=settings.model.pruned,
     )
 
 

@@ -35,7 +35,7 @@ def predict(  # each is an option of the command line
             "--run",
             "-r",
             metavar="RUN",
-            help="Run, cv run or model.safetensors, or several; the newest run if not given.",
+            help="Run, cv run or file of a model, or several; the newest run if not given.",
         ),
     ] = None,
     ensemble: Annotated[

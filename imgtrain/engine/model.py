@@ -14,6 +14,7 @@ from torch import nn
 from imgtrain.engine.attention import add_attention, check_attention
 from imgtrain.engine.dropping import spare_half_precision
 from imgtrain.engine.heads import add_mlp_head
+from imgtrain.engine.pruned import narrow
 from imgtrain.engine.recipe import Recipe
 from imgtrain.engine.registered import (
     build_registered,
@@ -150,6 +151,8 @@ def build(recipe: Recipe, *, pretrained: bool = False, file: Path | None = None)
         add_mlp_head(
             model, recipe.architecture, classes=len(recipe.classes), drop_rate=recipe.drop_rate
         )
+    if recipe.pruned is not None:
+        narrow(model, recipe.pruned)
     return model
 
 

@@ -35,6 +35,8 @@ class Recipe:
     """What logits are divided by before the softmax (Guo et al. 2017, arXiv:1706.04599)."""
     conformity: tuple[float, ...] = ()
     """Calibration pictures' scores, ascending; see ``imgtrain.metrics.conformal``."""
+    pruned: str | None = None
+    """Which layers kept how many of their channels; see ``imgtrain.engine.pruned``."""
 
     def to_dict(self) -> dict[str, Any]:
         """As it travels with the weights."""
@@ -57,7 +59,8 @@ class Recipe:
             known["classes"] = tuple(values["classes"])
             known["conformity"] = tuple(map(float, values.get("conformity", ())))
             known["preprocess"] = Preprocess.from_dict(values["preprocess"])
-            "".join((known["architecture"], *known["classes"]))  # names are text
+            # names are text
+            "".join((known["architecture"], *known["classes"], known.get("pruned") or ""))
             if not 0 < known.get("temperature", 1.0) < math.inf:
                 raise RunError("the model's temperature is not above 0", "save it again")
             return cls(**known)

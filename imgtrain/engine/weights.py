@@ -69,14 +69,17 @@ def read_recipe(path: Path) -> Recipe:
     Raises:
         RunError: If the file is not there, broken, or not ours.
     """
+    return _recipe_of(_read_metadata(path), path)
+
+
+def _read_metadata(path: Path) -> dict[str, str]:
     try:
         with safetensors.safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
+            return file.metadata() or {}
     except FileNotFoundError as error:
         raise RunError(f"no such model file: {path}") from error
     except (OSError, safetensors.SafetensorError) as error:
         raise RunError(f"{path} is broken or no safetensors file ({error})") from error
-    return _recipe_of(metadata, path)
 
 
 def _recipe_of(metadata: dict[str, str], path: Path) -> Recipe:
@@ -107,11 +110,7 @@ def read_start(where: str, output: Path) -> Start:
     Raises:
         RunError: If there is nothing of that name, or it cannot be read.
     """
-    path = Path(where)
-    for folder in (path, output / where):
-        if folder.is_dir():
-            path = folder / "model.safetensors"
-            break
+    path = _start_path(where, output)
     if not path.exists():
         raise RunError(f"--weights {where}: no such file or run", "give a file or a run's folder")
     if path.suffix == ".safetensors":
@@ -123,6 +122,26 @@ def read_start(where: str, output: Path) -> Start:
             value = value[key]
     tensors = {k: v for k, v in value.items() if isinstance(k, str) and isinstance(v, Tensor)}
     return Start({k.removeprefix("module."): v for k, v in tensors.items()})
+
+
+def _start_path(where: str, output: Path) -> Path:
+    """The file that ``--weights`` names, whether it is there or not."""
+    folders = (folder for folder in (Path(where), output / where) if folder.is_dir())
+    folder = next(folders, None)
+    return Path(where) if folder is None else folder / "model.safetensors"
+
+
+def pruned_start(where: str | None, output: Path) -> str | None:
+    """How narrow the network of ``--weights`` is, if it is a pruned one's; see ``Recipe.pruned``.
+
+    Raises:
+        RunError: If the file is there and broken.
+    """
+    path = None if where is None else _start_path(where, output)
+    if path is None or path.suffix != ".safetensors" or not path.is_file():
+        return None
+    metadata = _read_metadata(path)
+    return _recipe_of(metadata, path).pruned if _KEY in metadata else None
 
 
 def _unfit(path: Path, error: Exception) -> RunError:

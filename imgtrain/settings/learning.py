@@ -32,6 +32,9 @@ class ModelSettings(Section):
     weights: Annotated[Name | None, Flag(metavar="FILE|RUN")] = None
     """File (.safetensors, .pt) or run to start from."""
 
+    pruned: Annotated[Name | None, Flag(metavar="TEXT", hidden=True)] = None
+    """Channels of a pruned network's layers; --weights brings them along."""
+
     stem: Literal["auto", "standard", "small"] = "auto"
     """small leaves out the early down-scaling; auto does so up to 48 pixels."""
 
