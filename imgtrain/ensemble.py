@@ -126,7 +126,7 @@ class Member:
         self.model = as_layout(
             model, device=compute.torch_device, channels_last=compute.channels_last
         )
-        self._normalise = Normalise(recipe.preprocess, compute)
+        self.prepare = Normalise(recipe.preprocess, compute)
 
     def probabilities(
         self, views: Sequence[Batch], classes: Sequence[str]
@@ -144,7 +144,7 @@ class Member:
             probabilities(
                 self.model,
                 [batch],
-                self._normalise,
+                self.prepare,
                 self.compute,
                 temperature=self.recipe.temperature,
             )

@@ -13,6 +13,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
+from imgtrain.data.listing import Source
 from imgtrain.engine.device import apply, usable_cores
 from imgtrain.engine.recipe import Recipe
 from imgtrain.engine.state import SCORING_BATCH
@@ -102,26 +103,42 @@ class Predictor:
     def stream(self, paths: Sequence[str], *, tta: str | None = None) -> Iterator[Prediction]:
         """The same, one after the other, in bounded memory.
 
-        Members that see pictures in the same way share them: each is decoded once.
-
         Args:
             paths: The pictures.
             tta: Views that are averaged; see ``imgtrain.loading.tta``.
+        """
+        for _, found in self.seen(Files(paths), tta=tta):
+            yield from found
+
+    def seen(
+        self, pictures: Source, *, tta: str | None = None
+    ) -> Iterator[tuple[Batch, list[Prediction]]]:
+        """Batch by batch, what is seen and what is said of it.
+
+        Members that see pictures in the same way share them: each is decoded once.
+
+        Args:
+            pictures: Where they come from.
+            tta: Views that are averaged; see ``imgtrain.loading.tta``.
+
+        Yields:
+            The first view that the first member sees, and a prediction for each of its rows.
         """
         groups: dict[Preprocess, list[int]] = {}
         for number, member in enumerate(self.members):
             groups.setdefault(_sight(member), []).append(number)
         with ExitStack() as stack:
             lookers = [
-                stack.enter_context(_looking(preprocess, paths, self.members[own[0]], tta))
+                stack.enter_context(_looking(preprocess, pictures, self.members[own[0]], tta))
                 for preprocess, own in groups.items()
             ]
             for seen in zip(*(looker.batches() for looker in lookers), strict=True):
-                yield from self._answers(paths, lookers, seen, list(groups.values()))
+                found = self._answers(pictures, lookers, seen, list(groups.values()))
+                yield seen[0][0], list(found)
 
     def _answers(
         self,
-        paths: Sequence[str],
+        source: Source,
         lookers: Sequence[_Looker],
         seen: Sequence[tuple[Batch, ...]],
         groups: Sequence[Sequence[int]],
@@ -138,7 +155,7 @@ class Predictor:
         rows = dict(zip(good.tolist(), self._together(told, good), strict=True))
         for i in pictures.tolist():
             reasons = [looker.loader.pictures.bad.pop(i, None) for looker in lookers]
-            yield Prediction(paths[i], rows.get(i), next(filter(None, reasons), None))
+            yield Prediction(source.path(i), rows.get(i), next(filter(None, reasons), None))
 
     def _together(
         self,
@@ -180,15 +197,15 @@ class _Looker:
 
 @contextmanager
 def _looking(
-    preprocess: Preprocess, paths: Sequence[str], member: Member, tta: str | None
+    preprocess: Preprocess, source: Source, member: Member, tta: str | None
 ) -> Iterator[_Looker]:
     """Threads that read pictures in one way."""
     kept = Nowhere() if tta is None else Newest(2 * AHEAD * SCORING_BATCH)
-    pictures = Pictures(Files(paths), preprocess, kept, on_bad="skip")
-    unknown = np.zeros(len(paths), np.int64)
+    pictures = Pictures(source, preprocess, kept, on_bad="skip")
+    unknown = np.zeros(len(source), np.int64)
     loader = Loader(pictures, unknown, member.compute.torch_device, threads=usable_cores())
     try:
-        yield _Looker(loader, views(preprocess, tta), len(paths))
+        yield _Looker(loader, views(preprocess, tta), len(source))
     finally:
         loader.close()
 

@@ -53,6 +53,7 @@ FLOORS = (
     ("imgtrain.listeners", 4),
     ("imgtrain.report", 4),
     ("imgtrain.crossval", 5.2),
+    ("imgtrain.explain", 5.2),
     ("imgtrain.tuning", 5.5),
     ("imgtrain.commands.flags", 5),
     ("imgtrain.commands.layout", 5),
