@@ -166,7 +166,7 @@ def _by_attention(member: Member, asked: Asked, example: Tensor) -> Explainer:
         raise SettingsError(
             f"--method rollout follows patches through all layers, and {architecture} merges them "
             "between stages and looks at windows of them",
-            "take --method gradient-attention (its last stage), attention with --layer N, or gradcam",
+            "take --method gradient-attention (its last stage), attention --layer N, or gradcam",
         )
     elif isinstance(grid, Windows):
         last = grid.last_stage()

@@ -62,10 +62,11 @@ class Chosen:
     truth: dict[str, str]
 
 
-def mistakes(rows: Predictions, **most: int) -> Sequence[int]:
+def mistakes(rows: Predictions, *, most: int | None = None) -> Sequence[int]:
     """Wrong answers, the surest first; as many as the run's page shows if ``most`` is not given."""
     places = {path: i for i, path in enumerate(rows.paths)}
-    return [places[mistake.path] for mistake in worst_mistakes(rows, **most)]
+    found = worst_mistakes(rows) if most is None else worst_mistakes(rows, most)
+    return [places[mistake.path] for mistake in found]
 
 
 def least_sure(rows: Predictions, *, most: int) -> Sequence[int]:
