@@ -39,6 +39,7 @@ COMMANDS = {
     "evaluate": "Score a trained model on labelled pictures; calibrate it.",
     "predict": "Classify pictures with a trained model.",
     "export": "Write a model file for other programs, compared with its run.",
+    "explain": "Show where a model looks, in pictures or in a run's mistakes.",
     "models": "List models, or what one costs by stage.",
     "report": "Write the page of a run again, or of several compared.",
     "compare": "Tell real differences between runs from chance.",

@@ -154,7 +154,7 @@ class Member:
         self.model = as_layout(
             model, device=compute.torch_device, channels_last=compute.channels_last
         )
-        self._normalise = Normalise(recipe.preprocess, compute)
+        self.prepare = Normalise(recipe.preprocess, compute)
         self._pieces = Pieces()
 
     def probabilities(
@@ -173,7 +173,7 @@ class Member:
             probabilities(
                 self.model,
                 [batch],
-                self._normalise,
+                self.prepare,
                 self.compute,
                 pieces=self._pieces,
                 temperature=self.recipe.temperature,

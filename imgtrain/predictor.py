@@ -59,12 +59,22 @@ class Answer:
         positions: Shape (G,), sorted: those that can be read.
         probs: For each change, shape (G, C).
         errors: Why the others cannot, by position.
+        seen: What the first model saw at the last look; valid until the next answer.
     """
 
     pictures: NDArray[np.int64]
     positions: NDArray[np.int64]
     probs: tuple[NDArray[np.float32] | NDArray[np.float64], ...]
     errors: dict[int, str]
+    seen: Batch
+
+    def predictions(self, source: Source) -> list[Prediction]:
+        """One for each picture, as it is without a change."""
+        rows = dict(zip(self.positions.tolist(), self.probs[0], strict=True))
+        return [
+            Prediction(source.path(i), rows.get(i), self.errors.get(i))
+            for i in self.pictures.tolist()
+        ]
 
 
 class Predictor:
@@ -144,11 +154,7 @@ class Predictor:
         source = Given(pictures) if isinstance(pictures, Sequence) else pictures
         work = Work(source=source, tta=tta, first=first, size=size, threads=threads)
         for answer in self.look(work):
-            rows = dict(zip(answer.positions.tolist(), answer.probs[0], strict=True))
-            yield [
-                Prediction(source.path(i), rows.get(i), answer.errors.get(i))
-                for i in answer.pictures.tolist()
-            ]
+            yield answer.predictions(source)
 
     def look(self, work: Work) -> Generator[Answer]:
         """Score every picture, batch after batch, changed in each of several ways.
@@ -166,8 +172,8 @@ class Predictor:
             streams = list(zip((each.batches() for each in lookers), groups.values(), strict=True))
             bad = [each.loader.pictures.bad for each in lookers]
             for share in work.shares():
-                told = [self._told(streams, lookers[0].views) for _ in work.changes]
-                good = share.pictures
+                found = [self._told(streams, lookers[0].views) for _ in work.changes]
+                told, good = [each for each, _ in found], share.pictures
                 for positions, _ in told[0].values():
                     good = np.intersect1d(good, positions, assume_unique=True)
                 reasons = {i: [each.pop(i, None) for each in bad] for i in share.pictures.tolist()}
@@ -176,11 +182,18 @@ class Predictor:
                     positions=good,
                     probs=tuple(self._together(each, good) for each in told),
                     errors={i: next(filter(None, why)) for i, why in reasons.items() if any(why)},
+                    seen=found[-1][1],
                 )
 
-    def _told(self, streams: Sequence[tuple[Iterator[Batch], list[int]]], views: int) -> Told:
-        """What each member says of the pictures of one batch, all views of them averaged."""
+    def _told(
+        self, streams: Sequence[tuple[Iterator[Batch], list[int]]], views: int
+    ) -> tuple[Told, Batch]:
+        """What each member says of the pictures of one batch, all views of them averaged.
+
+        Beside it, what the first member saw last.
+        """
         told: Told = {}
+        seen: list[Batch] = []
         for stream, own in streams:
             found: dict[int, list[Rows]] = {number: [] for number in own}
             for batch in islice(stream, views):  # each is valid until the next
@@ -188,9 +201,10 @@ class Predictor:
                     for number in own:
                         rows = self.members[number].probabilities([batch], self.classes)
                         found[number].append(rows)
+            seen.append(batch)
             for number, each in found.items():
                 told[number] = each[0][0], averaged([probs for _, probs in each])
-        return told
+        return told, seen[0]
 
     def _together(
         self, told: Told, good: NDArray[np.int64]

@@ -60,6 +60,7 @@ FLOORS = (
     ("imgtrain.crossval", 5.2),
     ("imgtrain.evaluating", 5.2),
     ("imgtrain.predicting", 5.2),
+    ("imgtrain.explain", 5.2),
     ("imgtrain.tuning", 5.5),
     ("imgtrain.commands.flags", 5),
     ("imgtrain.commands.layout", 5),

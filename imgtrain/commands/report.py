@@ -21,13 +21,34 @@ def report(
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="DIR", help="Folder that holds the runs.")
     ] = Path("runs"),
+    *,
+    explain: Annotated[
+        bool,
+        typer.Option("--explain", help="First map where the model looks in the page's pictures."),
+    ] = False,
 ) -> None:
     """Write the report.html of a run or a study again, or compare several; print where it is."""
     from imgtrain.console import result
     from imgtrain.rundir import find_run
 
     found = [find_run(run, output) for run in runs or (None,)]
+    if explain:
+        _explain(found)
     result(str(_page(found[0]) if len(found) == 1 else _comparison(found, output)))
+
+
+def _explain(runs: list[RunDir]) -> None:
+    """Overlays of the pictures that the page of one training shows, in its folder ``explain``."""
+    from imgtrain.errors import SettingsError
+
+    if len(runs) > 1 or runs[0].status().get("kind") in ("cv", "tune"):
+        raise SettingsError(
+            "--explain is for the page of one training",
+            "name one run, such as a fold: imgtrain report RUN/fold_1 --explain",
+        )
+    from imgtrain.explain.of_run import explain_page
+
+    explain_page(runs[0].path)
 
 
 def _page(run: RunDir) -> Path:

@@ -1,0 +1,1 @@
+"""Where a model looks: maps of its evidence, laid over the pictures."""
