@@ -67,6 +67,8 @@ from imgtrain.settings.effects import check_effects
 from imgtrain.settings.schema import Settings
 from imgtrain.stopping import Stop, listening
 from imgtrain.teaching import teacher_file
+from imgtrain.tracking.checks import check_trackers
+from imgtrain.tracking.session import tracked
 from imgtrain.wall_clock import command_began
 
 
@@ -111,6 +113,7 @@ def check_start(settings: Settings, origins: Origins | None) -> tuple[Origins, t
         for sentence in check_effects(settings, origins):
             console.warn(sentence)
     check_asked(settings, origins)
+    check_trackers(settings)
     rank, size = local_place()
     device = choose_device(settings.hardware, local_rank=rank, local_size=size)
     choose_precision(settings.hardware, device, image_size=TINY)  # or refuse, before data is read
@@ -208,8 +211,15 @@ def train_once(
                 ready.leaks.write(run.path / "leaks.csv", ready.index)
             if rate is not None:
                 rate.write(run.path, run.path / "plots")
-        with working(run, world, epochs=ready.settings.train.epochs):
-            return _Job(ready, clock, ground.hears, draws=ground.draws).work(run)
+        told = tracked(
+            run,
+            ready.settings,
+            is_first=world.is_first,
+            read=picture_reader(ready.index),
+            until=clock.until(ready.settings.train.budget),
+        )
+        with told as hear, working(run, world, epochs=ready.settings.train.epochs):
+            return _Job(ready, clock, (hear, *ground.hears), draws=ground.draws).work(run)
 
 
 def look_ahead(asked: Settings) -> None:
