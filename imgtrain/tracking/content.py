@@ -92,7 +92,7 @@ def final_numbers(folder: Path) -> dict[str, float]:
 def _scores(folder: Path) -> Iterator[tuple[str, float]]:
     metrics = read_object(folder / "metrics.json")
     names = {"val": "oof"} if (folder / "cv_summary.json").exists() else {}
-    yield from _numbers({"best_epoch": metrics.get("best_epoch")})
+    yield from _numbers({"val/best_epoch": metrics.get("best_epoch")})
     for part, scores in metrics.items():
         if isinstance(scores, dict):
             where = names.get(part, part)

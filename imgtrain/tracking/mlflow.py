@@ -48,6 +48,8 @@ _STATUS = {
 }
 _FORBIDDEN = re.compile(r"[^\w\-. :/]")
 _PARENT = "mlflow.parentRunId"
+_KIND = {"mlflow.experimentKind": "custom_model_development"}
+"""Lets the page of the experiment show trainings, not conversations."""
 
 
 def address_of(run: Tracked) -> str:
@@ -129,7 +131,8 @@ class _Client:
             if found is not None:
                 return str(found.experiment_id)
             try:
-                return str(self._client.create_experiment(name, artifact_location=place))
+                made = self._client.create_experiment(name, artifact_location=place, tags=_KIND)
+                return str(made)
             except MlflowException as error:  # another run made it at the same moment
                 if error.error_code != "RESOURCE_ALREADY_EXISTS":
                     raise

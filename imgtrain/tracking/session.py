@@ -208,9 +208,10 @@ class _Session:
         self.tell(Numbers("step", event.global_step, numbers))
 
     def _epoch(self, row: Mapping[str, float | None]) -> None:
-        values = {f"epoch/{k}": float(v) for k, v in row.items() if v is not None and k != "epoch"}
-        step = int(row["step"] or 0)
-        self.tell(Numbers("epoch", step, {"epoch": float(row["epoch"] or 0), **values}))
+        found = {name: float(value) for name, value in row.items() if value is not None}
+        step, epoch = int(found.pop("step")), found.pop("epoch")
+        values = {f"epoch/{name}": value for name, value in found.items()}
+        self.tell(Numbers("epoch", step, {"epoch": epoch, **values}))
 
     def end(self, ended: Ended | None, read: Reader | None, until: float | None) -> None:
         """What it came to, and how it ended; waits a bounded time."""

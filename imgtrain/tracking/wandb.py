@@ -68,11 +68,11 @@ def _check_key(run: Tracked) -> None:
 def _begun(run: Tracked) -> Any:
     import wandb
 
-    _check_key(run)
     identifier = str(run.known.get("id") or os.environ.get("WANDB_RUN_ID") or uuid.uuid4().hex[:12])
     run.remember({"id": identifier})
     group = run.group and run.group.name
     with _hooks_kept():
+        _check_key(run)
         return wandb.init(
             id=identifier,
             resume="allow",
