@@ -140,7 +140,8 @@ def test_killed_and_continued_it_is_one_run(work, client):
     child = warm.Popen([sys.executable, "-m", "imgtrain", *command], cwd=work)
     run = work / "runs" / "photos-test_resnet"
     end = time.monotonic() + 120
-    while not (run / ".mlflow.mark").exists() or "-1" in (run / ".mlflow.mark").read_text():
+    mark = run / ".mlflow.mark"  # of the last step and the last epoch that were sent
+    while not (mark.exists() and mark.read_text() and "-1" not in mark.read_text()):
         assert child.poll() is None
         assert time.monotonic() < end
         time.sleep(0.02)
