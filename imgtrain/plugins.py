@@ -6,6 +6,7 @@ the names that it registers. See docs/plugins.md.
 
 from __future__ import annotations
 
+import inspect
 import zlib
 from collections.abc import Callable, Sequence
 
@@ -148,6 +149,11 @@ def register_tracker(name: str) -> Callable[[Function], Function]:
     """
 
     def register(track: Function) -> Function:
+        if inspect.isgeneratorfunction(track):
+            raise SettingsError(
+                f"the tracker {name!r} yields, but is no context manager",
+                "write @contextmanager (of contextlib) between @register_tracker and the function",
+            )
         TRACKERS.add(name, Tracker(track), track)
         return track
 

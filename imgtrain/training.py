@@ -113,7 +113,6 @@ def check_start(settings: Settings, origins: Origins | None) -> tuple[Origins, t
         for sentence in check_effects(settings, origins):
             console.warn(sentence)
     check_asked(settings, origins)
-    check_trackers(settings)
     rank, size = local_place()
     device = choose_device(settings.hardware, local_rank=rank, local_size=size)
     choose_precision(settings.hardware, device, image_size=TINY)  # or refuse, before data is read
@@ -223,8 +222,9 @@ def train_once(
 
 
 def look_ahead(asked: Settings) -> None:
-    """A teacher that is missing or a network that lacks what is asked ends before data is read."""
+    """What is missing ends the work before data is read: a teacher, a tracker's package, ..."""
     teacher_file(asked)
+    check_trackers(asked)
     if estimator_of(asked.model.name) is None:
         check_network(asked.model)
 

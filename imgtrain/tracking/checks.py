@@ -30,8 +30,8 @@ def check_trackers(settings: Settings) -> None:
         OutsideError: If a package is not there, or cannot be imported.
         SettingsError: If --offline forbids what a tracker has to do.
     """
-    if not settings.track.to:
-        return
+    if not settings.track.to or os.environ.get("RANK", "0") != "0":
+        return  # of several processes the first tracks
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
     for name in settings.track.to:

@@ -43,7 +43,7 @@ _FILES = (
     "best_config.yaml",
     "log.txt",
     "plots/*.png",
-    "explain/**/*",
+    "explain/overlays.csv",
 )
 """What is worth keeping beside the numbers, as patterns within the run."""
 

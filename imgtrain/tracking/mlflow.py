@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from imgtrain import console
 from imgtrain.passwords import without_user
 from imgtrain.registry import Tracker
 from imgtrain.tracking.checks import SERVER
@@ -86,17 +87,19 @@ class _Client:
         if file is not None:
             file.parent.mkdir(parents=True, exist_ok=True)
         self._client = MlflowClient(tracking_uri=address)
-        self._id = self._begun(address, file)
+        self._id, experiment = self._begun(without_user(address), file)
+        where, page = without_user(address), f"/#/experiments/{experiment}/runs/{self._id}"
+        console.say(f"mlflow   {where}{page if where.startswith('http') else ''}")
         self._metrics: list[Any] = []
 
-    def _begun(self, address: str, file: Path | None) -> str:
+    def _begun(self, shown: str, file: Path | None) -> tuple[str, str]:
         """Goes on with the run that is known, whatever state a kill left it in, or begins one."""
-        shown, known = without_user(address), self._run.known
+        known = self._run.known
         if known.get("uri") == shown:
             identifier = str(known["id"])
             self._client.update_run(identifier, status="RUNNING")
             self._adopt(identifier)
-            return identifier
+            return identifier, str(known.get("experiment"))
         tags = {
             "mlflow.source.name": "imgtrain",
             "mlflow.source.type": "LOCAL",
@@ -111,7 +114,7 @@ class _Client:
         identifier = str(found.info.run_id)
         self._run.remember({"id": identifier, "uri": shown, "experiment": experiment})
         self._adopt(identifier)
-        return identifier
+        return identifier, experiment
 
     def _adopt(self, identifier: str) -> None:
         if self._run.above.get("id"):
@@ -182,11 +185,11 @@ class _Client:
             inside = path.relative_to(self._run.folder).parent.as_posix()
             self._client.log_artifact(self._id, str(path), None if inside == "." else inside)
         for picture in told.pictures:
-            if picture.name.startswith("mistakes/"):
+            if not picture.name.startswith("plots/"):  # which are files
                 self._picture(picture.name, picture.data)
 
     def _picture(self, name: str, data: bytes) -> None:
-        """Those that are no files of the run."""
+        """One that is not among the files."""
         place = Path(name)
         with tempfile.TemporaryDirectory(prefix="imgtrain-") as folder:
             file = Path(folder, f"{place.name}.{'png' if data[1:4] == b'PNG' else 'jpg'}")

@@ -30,6 +30,9 @@ GATHER = 2.0
 REST = 15.0
 """Seconds before a tracker that failed is tried again."""
 
+HOPELESS = 10.0
+"""Seconds that are waited at most for one that failed when it was last told something."""
+
 TRIES = 2
 """So often the same things are sent."""
 
@@ -57,6 +60,7 @@ class Post:
     _lost: bool = False
     _warned: bool = False
     _tries: int = 0
+    _fails: bool = False
     _thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -76,10 +80,12 @@ class Post:
 
     def end(self, seconds: float) -> None:
         """Hand over what is left, in so many seconds at most; Ctrl-C gives up, too."""
-        assert self._thread is not None
+        if self._thread is None:
+            return
         with self._news:
             self._closing = True
             self._news.notify()
+        seconds = min(seconds, HOPELESS) if self._fails else seconds
         with contextlib.suppress(KeyboardInterrupt):
             self._thread.join(seconds)
         if self._thread.is_alive():
@@ -149,13 +155,13 @@ class Post:
         with self._news:
             for _ in batch:
                 self._waiting.popleft()
-            self._in_hand, self._tries = [], 0
+            self._in_hand, self._tries, self._fails = [], 0, False
 
     def _failed(self, error: BaseException) -> None:
         """Say it once, and rest. What fails twice is dropped; at the end there is one more try."""
         self._warn(f"{type(error).__name__}: {_sentence(error)}; training goes on")
         self.is_open.set()
-        self._tries += 1
+        self._tries, self._fails = self._tries + 1, True
         if self._tries >= TRIES:
             if self._in_hand and not isinstance(self._in_hand[-1], Ended):
                 self._drop(self._in_hand)

@@ -70,12 +70,15 @@ def tracked(
 
 def job_of(run: RunDir) -> tuple[str, Path | None]:
     """What a run is, and the whole that it is part of."""
-    kind = read_object(run.provenance).get("kind", "train")
-    above = read_object(run.path.parent / "provenance.json").get("kind")
+    above = _kind(run.path.parent)
     if above not in _WHOLES:
-        return str(kind), None
+        return _kind(run.path), None
     job = "retrain" if run.name.startswith("retrained") else _WHOLES[above]
     return job, run.path.parent
+
+
+def _kind(folder: Path) -> str:
+    return str(read_object(folder / "provenance.json").get("kind", "train"))
 
 
 @contextmanager
@@ -122,8 +125,8 @@ def _posts(run: RunDir, settings: Settings) -> list[Post]:
 def _opened(run: RunDir, settings: Settings, name: str) -> contextlib.AbstractContextManager[Hears]:
     job, above = job_of(run)
     whole = above
-    while whole is not None and (next_one := job_of(RunDir(whole))[1]) is not None:
-        whole = next_one
+    while whole is not None and (above_that := job_of(RunDir(whole))[1]) is not None:
+        whole = above_that
     parts = run.path.relative_to(whole.parent) if whole is not None else Path(run.name)
     found: contextlib.AbstractContextManager[Hears] = TRACKERS[name].function(
         Tracked(
@@ -167,7 +170,7 @@ class _Session:
         for post in self.posts:
             post.start()
         self.tell(Parameters(content.parameters(self.run.path, self.settings)))
-        if job_of(self.run)[0] in _WHOLES:
+        if _kind(self.run.path) in _WHOLES:
             until = time.monotonic() + OPENING
             for post in self.posts:
                 post.is_open.wait(max(0.0, until - time.monotonic()))

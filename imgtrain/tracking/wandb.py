@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from imgtrain import console
 from imgtrain.registry import Tracker
 from imgtrain.tracking.told import (
     Ended,
@@ -73,7 +74,7 @@ def _begun(run: Tracked) -> Any:
     group = run.group and run.group.name
     with _hooks_kept():
         _check_key(run)
-        return wandb.init(
+        own = wandb.init(
             id=identifier,
             resume="allow",
             reinit="create_new",
@@ -85,6 +86,8 @@ def _begun(run: Tracked) -> Any:
             job_type=run.job,
             settings=_settings(run),
         )
+    console.say(f"wandb    {own.url or f'offline; wandb sync {run.folder}/wandb/offline-run-*'}")
+    return own
 
 
 class _Client:

@@ -90,7 +90,6 @@ def tune(
         ImgtrainError: One of its kinds, with a message for the user.
     """
     begun = time.time()
-    check_trackers(settings)
     look_ahead(settings)
     space = settled_space(settings, origins)
     _check(settings, space, origins)
@@ -327,7 +326,8 @@ def _retrained(study: Study, index: Index, origins: Origins) -> dict[str, Any]:
             "add --trials, or take --pruner none",
         )
     flat = flatten(settings_of(study, best, RETRAINED))
-    settings = from_flat({**flat, "run.output": str(study.folder.path)})
+    own = {"run.output": str(study.folder.path), "track.uri": study.settings.track.uri}
+    settings = from_flat({**flat, **own})
     epochs = settings.train.epochs
     console.say(f"retraining the settings of trial {best.number} for {epochs} epochs")
     identity = identity_of(identity_keys(settings), index.fingerprint, RETRAINED)

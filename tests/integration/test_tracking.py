@@ -4,70 +4,15 @@ import json
 import os
 import signal
 import sys
-import time
 from pathlib import Path
 
 import pytest
-import warm
 from conftest import TINY, make_folder
+from trackers import LEDGER, forget, ledger, values
 
-from imgtrain import registry
 from imgtrain.cli import run as run_cli
 
-LEDGER = '''
-"""A tracker and a loss of a user's."""
-import json
-from contextlib import contextmanager
-from torch.nn import functional
-from imgtrain.plugins import register_loss, register_tracker, report_number
-
-
-@register_loss("doubled")
-def doubled(logits, targets):
-    if logits.requires_grad:
-        report_number("own/spread", logits.std())
-    return 2 * functional.cross_entropy(logits.float(), targets, reduction="none")
-
-
-@register_tracker("ledger")
-@contextmanager
-def ledger(run):
-    with (run.folder / "ledger.jsonl").open("a") as file:
-        def write(kind, **what):
-            print(json.dumps({"kind": kind, **what}), file=file, flush=True)
-        write("open", name=run.name, job=run.job, known=dict(run.known), above=dict(run.above))
-        run.remember({"id": run.name})
-        def hear(told):
-            kind = type(told).__name__
-            if kind == "Numbers":
-                write(told.of, step=told.step, values=told.values)
-            if kind == "Parameters":
-                write(kind, values=told.values)
-            if kind == "Began":
-                write(kind, steps=told.steps)
-            if kind == "Ended":
-                write(kind, state=told.state, error=told.error, parts=list(told.parts))
-            if kind == "Outcome":
-                files = [str(path.relative_to(run.folder)) for path in told.files]
-                write(kind, files=files, pictures=[[p.name, p.caption] for p in told.pictures])
-        yield hear
-'''
-
 pytestmark = pytest.mark.slow
-
-
-def ledger(run, *kinds):
-    lines = (run / "ledger.jsonl").read_text().splitlines()
-    return [line for line in map(json.loads, lines) if not kinds or line["kind"] in kinds]
-
-
-def values(folder, tag):
-    """Steps and values of a TensorBoard series, as TensorBoard itself reads it."""
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    found = EventAccumulator(str(folder / "tensorboard"), {"images": 0, "scalars": 0})
-    found.Reload()
-    return [(each.step, each.value) for each in found.Scalars(tag)], found
 
 
 @pytest.fixture(scope="module")
@@ -83,8 +28,7 @@ def work(tmp_path_factory):
         for name in ("HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME"):
             patch.setenv(name, str(folder / "home"))
         yield folder
-    for table in registry.TABLES:
-        table.forget("ledger")
+    forget()
 
 
 def inet_sockets(pid):
@@ -192,35 +136,28 @@ def test_wandb_keeps_files_in_the_run(run):
     assert (folder / "files" / "report.html").resolve() == (run / "report.html").resolve()
 
 
-def test_killed_and_continued_nothing_is_there_twice(work, run):
-    """After kill -9 the same trackers' runs go on: each step once, and the end is told."""
-    command = ["train", "--data", "photos", *TINY, "--epochs", "40", "--plugin", "ledger"]
-    command += ["--track", "tensorboard,ledger", "--name", "killed"]
-    command += ["--checkpoint-minutes", "0.001"]
-    child = warm.Popen([sys.executable, "-m", "imgtrain", *command], cwd=work, env=dict(os.environ))
-    killed = work / "runs" / "killed"
-    end = time.monotonic() + 60
-    while not (killed / "ledger.jsonl").exists() or len(ledger(killed, "epoch")) < 2:
-        assert child.poll() is None
-        assert time.monotonic() < end
-        time.sleep(0.02)
-    child.kill()
-    child.wait()
-    for line in ("epoch", "step"):
-        assert ledger(killed, line)
-    assert not ledger(killed, "Ended")
+def test_trials_are_parts_of_their_study(work):
+    """Each trial is told by itself, under the study's name; the study gets the best in the end."""
+    command = ["tune", "--data", "photos", *TINY, "--tune-epochs", "1", "--trials", "2"]
+    command += ["--space", "optim.lr=1e-3..1e-1,log", "--pruner", "none", "--name", "study"]
+    assert run_cli([*command, "--plugin", "ledger", "--track", "ledger"]) == 0
 
-    assert run_cli(command) == 0
-
-    epochs = [line["step"] for line in ledger(killed, "epoch")]
-    steps = [line["step"] for line in ledger(killed, "step")]
-    assert epochs == [6 * (i + 1) for i in range(40)]
-    assert steps == sorted(set(steps))
-    assert len(ledger(killed, "open")) == 2
-    assert ledger(killed, "open")[1]["known"] == {"id": "killed"}
-    series, board = values(killed, "epoch/train_loss")
-    assert [step for step, _ in series] == epochs
-    shown = [step for step, _ in values(killed, "step/train_loss")[0]]
-    assert shown == sorted(set(shown))
-    assert shown[-1] == 240
-    assert len(board.Tensors("state/text_summary")) == 1
+    study = work / "runs" / "study"
+    found = json.loads((study / "study.json").read_text())
+    opened, asked, best, scores, outcome, ended = ledger(study)
+    assert (opened["name"], opened["job"], opened["above"]) == ("study", "tune", {})
+    assert asked["values"]["tune.trials"] == 2
+    assert float(best["values"]["best.optim.lr"]) == found["best"]["params"]["optim.lr"]
+    assert scores["values"]["trials/finished"] == 2
+    assert scores["values"]["best/val_top1"] == found["best"]["values"]["val_top1"]
+    assert "trials.csv" in outcome["files"]
+    assert ended["state"] == "finished"
+    assert ended["parts"] == [{"id": "study/trial_0000"}, {"id": "study/trial_0001"}]
+    for number in range(2):
+        lines = ledger(study / f"trial_000{number}")
+        assert lines[0]["name"] == f"study/trial_000{number}"
+        assert (lines[0]["job"], lines[0]["above"]) == ("trial", {"id": "study"})
+        assert [line["kind"] for line in lines if line["kind"] == "epoch"] == ["epoch"]
+        assert lines[-2]["pictures"] == []
+        assert "model.safetensors" not in lines[-2]["files"]
+        assert lines[-1]["state"] == "finished"

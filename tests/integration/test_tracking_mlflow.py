@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import warm
 from conftest import TINY, make_folder
+from trackers import LEDGER, forget, ledger, values
 
 from imgtrain.cli import run as run_cli
 from imgtrain.errors import InterruptedRun, PrunedRun
@@ -22,6 +23,7 @@ from imgtrain.events import EpochEnded, RunStarted
 from imgtrain.rundir import RunDir
 from imgtrain.settings.layers import from_flat
 from imgtrain.tracking import mlflow as ours
+from imgtrain.tracking.checks import check_trackers
 from imgtrain.tracking.session import tracked
 
 pytestmark = pytest.mark.slow
@@ -111,18 +113,17 @@ def work(tmp_path_factory, server):
     """A working folder with pictures, and the server in MLflow's own variable."""
     folder = tmp_path_factory.mktemp("tracked")
     make_folder(folder / "photos", {"left": 20, "middle": 20, "right": 20})
+    (folder / "ledger.py").write_text(LEDGER)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
+        patch.syspath_prepend(folder)
         patch.setenv("MLFLOW_TRACKING_URI", server)
-        patch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
         yield folder
+    forget()
 
 
 @pytest.fixture(scope="module")
 def client(server, work):
-    from imgtrain.settings.layers import from_flat
-    from imgtrain.tracking.checks import check_trackers
-
     check_trackers(from_flat({"track.to": "mlflow"}))
     from mlflow import MlflowClient
 
@@ -134,12 +135,13 @@ def identifier(run):
 
 
 def test_killed_and_continued_it_is_one_run(work, client):
-    """After kill -9 the same run goes on: steps once, RUNNING mended to FINISHED, files there."""
-    command = ["train", "--data", "photos", *TINY, "--epochs", "30", "--track", "mlflow"]
-    command += ["--track-experiment", "bars", "--checkpoint-minutes", "0.001"]
+    """After kill -9 the same trackers' runs go on: each step once, RUNNING mended to FINISHED."""
+    command = ["train", "--data", "photos", *TINY, "--epochs", "30", "--plugin", "ledger"]
+    command += ["--track", "mlflow,tensorboard,ledger", "--track-experiment", "bars"]
+    command += ["--checkpoint-minutes", "0.001"]
     child = warm.Popen([sys.executable, "-m", "imgtrain", *command], cwd=work)
     run = work / "runs" / "photos-test_resnet"
-    end = time.monotonic() + 120
+    end = time.monotonic() + 300
     mark = run / ".mlflow.mark"  # of the last step and the last epoch that were sent
     while not (mark.exists() and mark.read_text() and "-1" not in mark.read_text()):
         assert child.poll() is None
@@ -149,16 +151,18 @@ def test_killed_and_continued_it_is_one_run(work, client):
     child.wait()
     first = identifier(run)
     assert client.get_run(first).info.status == "RUNNING"
+    assert ledger(run, "epoch")
+    assert not ledger(run, "Ended")
 
     assert run_cli([*command, "--track-max-mb", "0.5"]) == 0
 
-    found = client.get_run(first)
+    found, ends = client.get_run(first), [6 * (i + 1) for i in range(30)]
     assert identifier(run) == first
     assert (found.info.status, found.data.tags["imgtrain.state"]) == ("FINISHED", "finished")
     assert client.get_experiment(found.info.experiment_id).name == "bars"
     epochs = [each.step for each in client.get_metric_history(first, "epoch/val_loss")]
     steps = [each.step for each in client.get_metric_history(first, "step/train_loss")]
-    assert epochs == [6 * (i + 1) for i in range(30)]
+    assert epochs == ends
     assert len(steps) == len(set(steps))
     metrics = json.loads((run / "metrics.json").read_text())
     assert found.data.metrics["test/top1"] == metrics["test"]["top1"]
@@ -170,6 +174,17 @@ def test_killed_and_continued_it_is_one_run(work, client):
     assert "model.safetensors" not in names  # above half a megabyte
     plots = {each.path for each in client.list_artifacts(first, "plots")}
     assert "plots/confusion_matrix_test.png" in plots
+
+    assert [line["step"] for line in ledger(run, "epoch")] == ends
+    told = [line["step"] for line in ledger(run, "step")]
+    assert told == sorted(set(told))
+    assert [line["known"] for line in ledger(run, "open")] == [{}, {"id": "photos-test_resnet"}]
+    series, board = values(run, "epoch/train_loss")
+    assert [step for step, _ in series] == ends
+    shown = [step for step, _ in values(run, "step/train_loss")[0]]
+    assert shown == sorted(set(shown))
+    assert shown[-1] == ends[-1]
+    assert len(board.Tensors("state/text_summary")) == 1
 
 
 def test_folds_are_children_of_their_whole(work, client, capfd):
