@@ -61,6 +61,7 @@ from imgtrain.settings.classical import estimator_of, refuse_meaningless
 from imgtrain.settings.layers import flatten
 from imgtrain.settings.schema import Settings
 from imgtrain.stopping import Stop, listening
+from imgtrain.tracking.session import tracked
 
 
 def check_asked(settings: Settings, origins: Origins) -> None:
@@ -159,7 +160,8 @@ def train_classical(
     )
     if opened.leaks is not None:
         opened.leaks.write(run.path / "leaks.csv", index)
-    with working(run, world, epochs=settings.train.epochs):
+    told = tracked(run, settings, is_first=world.is_first, read=picture_reader(index))
+    with told, working(run, world, epochs=settings.train.epochs):
         return run.path, _work(begun, run, clock)
 
 

@@ -1,4 +1,4 @@
-"""What a module of yours may bring: a model, a loss, an augmentation, a source of pictures.
+"""What a module of yours may bring: a model, a loss, an augmentation, pictures, a tracker.
 
 Name the module in the settings (``plugins: [my_module]``, ``--plugin my_module``), and they accept
 the names that it registers. See docs/plugins.md.
@@ -6,6 +6,7 @@ the names that it registers. See docs/plugins.md.
 
 from __future__ import annotations
 
+import inspect
 import zlib
 from collections.abc import Callable, Sequence
 
@@ -19,11 +20,14 @@ from imgtrain.registry import (
     MODELS,
     POLICIES,
     SOURCES,
+    TRACKERS,
     Augmentation,
     Function,
     Model,
+    Tracker,
     options_of,
 )
+from imgtrain.tracking.own import report_number
 
 __all__ = [
     "Listing",
@@ -33,6 +37,8 @@ __all__ = [
     "register_loss",
     "register_model",
     "register_source",
+    "register_tracker",
+    "report_number",
 ]
 
 _OF_A_LOSS = frozenset({"label_smoothing", "weights", "gamma", "pos_weight"})
@@ -127,6 +133,29 @@ def register_source(scheme: str) -> Callable[[Function], Function]:
             )
         SOURCES.add(scheme, read, read)
         return read
+
+    return register
+
+
+def register_tracker(name: str) -> Callable[[Function], Function]:
+    """Make ``--track NAME`` tell a function of yours how a training goes.
+
+    The function takes a ``Tracked`` (``imgtrain.tracking.told``: the run's folder, name, settings,
+    what you remembered of it) and is a context manager of a function that is told one thing after
+    the other: ``Parameters``, ``Began``, ``Numbers``, ``Outcome``, ``Ended``, with ``Pause`` in
+    between. All of it runs in a thread of its own, and may be slow. What it raises is told once and
+    ends nothing: it is left, entered again after a while, and told again what came after the last
+    ``Pause``.
+    """
+
+    def register(track: Function) -> Function:
+        if inspect.isgeneratorfunction(track):
+            raise SettingsError(
+                f"the tracker {name!r} yields, but is no context manager",
+                "write @contextmanager (of contextlib) between @register_tracker and the function",
+            )
+        TRACKERS.add(name, Tracker(track), track)
+        return track
 
     return register
 

@@ -50,6 +50,10 @@ class Clock:
     ending: float = 0.0
     phases: dict[str, float] = field(default_factory=dict)
 
+    def until(self, budget: float | None) -> float | None:
+        """``time.monotonic()`` at which a command with a budget has to be over."""
+        return None if budget is None else self.command + budget
+
     def lap(self, phase: str) -> None:
         """What has passed since the last lap was ``phase``."""
         now = time.monotonic()

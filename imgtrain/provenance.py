@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -23,9 +22,10 @@ from imgtrain.data.split import Split, write_splits
 from imgtrain.engine.device import ComputePlan
 from imgtrain.engine.schedule import Batches
 from imgtrain.files import write_json, write_text
+from imgtrain.passwords import without_password
 from imgtrain.rundir import RunDir, identity_of
 from imgtrain.settings.catalog import all_settings
-from imgtrain.settings.layers import flatten, from_flat, to_yaml
+from imgtrain.settings.layers import from_flat, public, to_yaml
 from imgtrain.settings.schema import Settings
 
 Origins = Mapping[str, str]
@@ -80,7 +80,7 @@ def record(
 
 def shareable(settings: Settings) -> Settings:
     """The settings without what belongs to this command alone, a database's password above all."""
-    flat = flatten(settings)
+    flat = public(settings)
     return from_flat(flat | {"tune.storage": None, "run.fresh": False, "run.resume": None})
 
 
@@ -99,7 +99,7 @@ def settings_record(
 ) -> dict[str, Any]:
     """The settings as asked for and as decided, who set each, and which pictures they are about."""
     hidden = {"tune.storage": None}  # it may hold a password
-    flat, before = flatten(settings) | hidden, flatten(asked) | hidden
+    flat, before = public(settings) | hidden, public(asked) | hidden
     root = Path(index.root)
     return {
         "asked": identity_keys(asked),
@@ -151,12 +151,6 @@ def _continued(
             "continued": [*before.get("continued", []), again],
         }
     )
-
-
-def without_password(text: str) -> str:
-    """A text with the passwords of its URLs left out."""
-    text = re.sub(r"(://[^:/@\s]*):\S*@", r"\1@", text)
-    return re.sub(r"([?&]password=)[^&\s]*", r"\1***", text)
 
 
 def versions() -> dict[str, str]:

@@ -128,6 +128,22 @@ class Augmentation:
     mirrors: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Tracker:
+    """Who is told how a training goes.
+
+    Args:
+        function: From what is tracked to a context manager of a function that hears what happens.
+        packages: What it imports: the extra of its name brings them.
+        rewinds: Whether it forgets what lies behind the point where a training goes on; others are
+            not told again what they know.
+    """
+
+    function: Callable[..., Any]
+    packages: tuple[str, ...] = ()
+    rewinds: bool = False
+
+
 _LOSS = "imgtrain.engine.loss"
 _POLICY = "imgtrain.loading.policies.tables"
 
@@ -165,7 +181,12 @@ SOURCES: Table[Callable[..., Any]] = Table(
 )
 """Beside folders and manifests, which are found on disk, and sets that are downloaded."""
 
-TABLES: tuple[Table[Any], ...] = (MODELS, LOSSES, POLICIES, AUGMENTATIONS, SOURCES)
+TRACKERS: Table[Tracker] = Table(
+    "tracker",
+    {name: f"imgtrain.tracking.{name}:TRACKER" for name in ("tensorboard", "mlflow", "wandb")},
+)
+
+TABLES: tuple[Table[Any], ...] = (MODELS, LOSSES, POLICIES, AUGMENTATIONS, SOURCES, TRACKERS)
 
 
 def options_of(function: Callable[..., Any]) -> dict[str, bool]:

@@ -67,6 +67,8 @@ from imgtrain.settings.effects import check_effects
 from imgtrain.settings.schema import Settings
 from imgtrain.stopping import Stop, listening
 from imgtrain.teaching import teacher_file
+from imgtrain.tracking.checks import check_trackers
+from imgtrain.tracking.session import tracked
 from imgtrain.wall_clock import command_began
 
 
@@ -208,13 +210,21 @@ def train_once(
                 ready.leaks.write(run.path / "leaks.csv", ready.index)
             if rate is not None:
                 rate.write(run.path, run.path / "plots")
-        with working(run, world, epochs=ready.settings.train.epochs):
-            return _Job(ready, clock, ground.hears, draws=ground.draws).work(run)
+        told = tracked(
+            run,
+            ready.settings,
+            is_first=world.is_first,
+            read=picture_reader(ready.index),
+            until=clock.until(ready.settings.train.budget),
+        )
+        with told as hear, working(run, world, epochs=ready.settings.train.epochs):
+            return _Job(ready, clock, (hear, *ground.hears), draws=ground.draws).work(run)
 
 
 def look_ahead(asked: Settings) -> None:
-    """A teacher that is missing or a network that lacks what is asked ends before data is read."""
+    """What is missing ends the work before data is read: a teacher, a tracker's package, ..."""
     teacher_file(asked)
+    check_trackers(asked)
     if estimator_of(asked.model.name) is None:
         check_network(asked.model)
 

@@ -20,7 +20,7 @@ app = typer.Typer(
 
 
 @app.command(cls=Command)
-@takes_settings(*TRAINING, "run", "predict", "cv", "tune")
+@takes_settings(*TRAINING, "track", "run", "predict", "cv", "tune")
 def show(
     loaded: Loaded,
     *,
@@ -28,7 +28,7 @@ def show(
     json_: Annotated[bool, typer.Option("--json", help="Print JSON, not YAML.")] = False,
 ) -> None:
     """Print all settings as the layers give them: a file that train -c takes."""
-    from imgtrain.settings.layers import flatten, nested, to_yaml
+    from imgtrain.settings.layers import nested, public, to_yaml
 
     settings, origins = loaded.settings, loaded.origins
     if not json_:
@@ -37,7 +37,7 @@ def show(
         return
     import json
 
-    value: dict[str, Any] = {"settings": nested(flatten(settings))}
+    value: dict[str, Any] = {"settings": nested(public(settings))}
     if origin:
         value["origins"] = dict(origins)
     console.result(json.dumps(value, indent=2, ensure_ascii=False))

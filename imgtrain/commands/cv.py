@@ -14,7 +14,7 @@ from imgtrain.errors import SettingsError
 from imgtrain.settings.layers import Loaded
 
 
-@takes_settings(*TRAINING, "run", "cv")
+@takes_settings(*TRAINING, "track", "run", "cv")
 def cv(
     loaded: Loaded,
     ctx: typer.Context,

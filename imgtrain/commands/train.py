@@ -13,7 +13,7 @@ from imgtrain.errors import SettingsError
 from imgtrain.settings.layers import Loaded
 
 
-@takes_settings(*TRAINING, "run")
+@takes_settings(*TRAINING, "track", "run")
 def train(
     loaded: Loaded,
     ctx: typer.Context,

@@ -11,7 +11,7 @@ from imgtrain.commands.flags import TRAINING, takes_settings
 from imgtrain.settings.layers import Loaded
 
 
-@takes_settings(*TRAINING, "run", "tune", "cv.folds", "cv.repeats", "cv.folds_file")
+@takes_settings(*TRAINING, "track", "run", "tune", "cv.folds", "cv.repeats", "cv.folds_file")
 def tune(
     loaded: Loaded,
     *,

@@ -21,6 +21,7 @@ from imgtrain.crossval.folder import fold_run
 from imgtrain.engine.device import usable_cores
 from imgtrain.errors import ImgtrainError, InterruptedRun, SettingsError
 from imgtrain.rundir import RunDir
+from imgtrain.settings.layers import flatten
 from imgtrain.settings.schema import Settings
 from imgtrain.stopping import Stop, listening
 
@@ -114,6 +115,17 @@ def _pass_on(stop: Stop, children: Sequence[_Child]) -> None:
         child.tell(stop.number or signal.SIGINT)
 
 
+def tracked_as(settings: Settings) -> dict[str, str]:
+    """Variables that make a child tell the same trackers: the folder knows no passwords."""
+    return {
+        f"IMGTRAIN_{key.replace('.', '__').upper()}": ",".join(value or ["none"])
+        if isinstance(value, list)
+        else str(value)
+        for key, value in flatten(settings).items()
+        if key.startswith("track.") and value is not None
+    }
+
+
 class _Child:
     """One fold in a process of its own; what it says is said here, with its number in front."""
 
@@ -125,7 +137,12 @@ class _Child:
         command += [] if device.gpu is None else ["--gpus", str(device.gpu)]
         self._process = subprocess.Popen(  # noqa: S603  # this Python, our own command
             command,
-            env={**os.environ, LED: ",".join(map(str, device.cores)), "NO_COLOR": "1"},
+            env={
+                **os.environ,
+                **tracked_as(settings),
+                LED: ",".join(map(str, device.cores)),
+                "NO_COLOR": "1",
+            },
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,

@@ -6,9 +6,10 @@ scored once, when all folds are there.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import Any
 
 from imgtrain import console
 from imgtrain.continuing import Choice, check_data, named_run
@@ -38,9 +39,11 @@ from imgtrain.loading.shelf import Shelf
 from imgtrain.opening import check_same_pictures, name_of
 from imgtrain.provenance import Origins
 from imgtrain.rundir import RunDir
+from imgtrain.scoring import picture_reader
 from imgtrain.settings.cv_checks import check_cv
 from imgtrain.settings.layers import flatten
 from imgtrain.settings.schema import Settings
+from imgtrain.tracking.session import tracked
 from imgtrain.training import RunResult, check_start, look_ahead
 
 
@@ -134,11 +137,18 @@ class _Work:
         check_pickable(self.settings, self.folds)
         if joins:
             self.world.from_first(lambda: refuse_missing(run, self.folds))
+        is_first, read = self.world.is_first, picture_reader(self.index)
+        with tracked(run, self.settings, is_first=is_first, read=read):
+            return RunResult(run.path, self._all())
+
+    def _all(self) -> Mapping[str, Any]:
+        """Every fold, then all together; the content of ``metrics.json``."""
+        run = self.run
         try:
             if self.world.is_first:
                 set_state(run, "running")
             self._train(range(1, self.folds.total + 1))
-            metrics = collect(
+            return collect(
                 run, self.settings, self.index, self.folds, shelf=self.shelf, world=self.world
             )
         except BaseException as error:
@@ -146,7 +156,6 @@ class _Work:
                 stopped = isinstance(error, InterruptedRun | KeyboardInterrupt)
                 set_state(run, "interrupted" if stopped else "failed", error=str(error))
             raise
-        return RunResult(run.path, metrics)
 
     def _one(self, fold: int) -> RunResult:
         """``--fold``: that one; the others may be trained elsewhere meanwhile."""
@@ -155,7 +164,8 @@ class _Work:
                 f"--fold {fold} is beyond the last, {self.folds.total}",
                 "folds count from 1, over all repeats",
             )
-        (result,) = self._train([fold])
+        with tracked(self.run, self.settings, is_first=self.world.is_first, ends=False):
+            (result,) = self._train([fold])
         left = [k for k in range(1, self.folds.total + 1) if not fold_run(self.run, k).is_finished]
         console.say(
             f"left: fold{'s' if len(left) > 1 else ''} {', '.join(map(str, left))}"

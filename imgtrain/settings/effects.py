@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from imgtrain.errors import SettingsError
-from imgtrain.registry import LOSSES, options_of
+from imgtrain.registry import LOSSES, TRACKERS, options_of
 from imgtrain.settings.catalog import all_settings, option_name
 from imgtrain.settings.schema import Settings
 
@@ -60,6 +60,11 @@ def _warms_up(s: Settings) -> bool:
 
 def _drops_in_time(s: Settings) -> bool:
     return all(epoch < s.train.epochs for epoch in s.schedule.milestones or ())
+
+
+def _tells(s: Settings, tracker: str) -> bool:
+    """A plugin's tracker may look at anything."""
+    return any(name == tracker or TRACKERS.plugin(name) is not None for name in s.track.to)
 
 
 def _cuts_folds(s: Settings) -> bool:
@@ -143,6 +148,12 @@ EFFECTS = (
     ),
     Effect("train.ema_decay", "--ema", lambda s: s.train.ema),
     Effect("train.keep", "a --checkpoint-freq above 0", lambda s: s.train.checkpoint_freq > 0),
+    Effect("track.project", "--track wandb", lambda s: _tells(s, "wandb")),
+    Effect("track.entity", "--track wandb", lambda s: _tells(s, "wandb")),
+    Effect("track.experiment", "--track mlflow", lambda s: _tells(s, "mlflow")),
+    Effect("track.uri", "--track mlflow", lambda s: _tells(s, "mlflow")),
+    Effect("track.every", "--track", lambda s: bool(s.track.to)),
+    Effect("track.max_mb", "--track", lambda s: bool(s.track.to)),
     Effect("cv.folds", "folds that are cut anew, not with --folds-file", _cuts_folds),
     Effect("cv.repeats", "folds that are cut anew, not with --folds-file", _cuts_folds),
 )

@@ -13,9 +13,11 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from imgtrain.errors import SettingsError, nearest
+from imgtrain.passwords import without_user
 from imgtrain.settings.catalog import Setting, all_settings
 from imgtrain.settings.fields import Operation
 from imgtrain.settings.known import known_settings
+from imgtrain.settings.modules import pieces
 from imgtrain.settings.schema import Settings
 from imgtrain.settings.spaces import Choices, Range
 from imgtrain.settings.wording import OneOf, accepts, members
@@ -89,6 +91,12 @@ def flatten(settings: Settings) -> dict[str, Any]:
     return {setting.key: _plain(setting.of(settings)) for setting in all_settings().values()}
 
 
+def public(settings: Settings) -> dict[str, Any]:
+    """The same for people and files: whom a tracker's address lets in is left out."""
+    uri = settings.track.uri
+    return flatten(settings) | {"track.uri": uri and without_user(uri)}
+
+
 def from_flat(flat: Mapping[str, object]) -> Settings:
     """The settings of these values, by dotted key; the rest are defaults.
 
@@ -127,7 +135,7 @@ def to_yaml(
     from imgtrain.settings.strict_yaml import dump
 
     known, lines = all_settings(), []
-    for section, values in nested(flatten(settings)).items():
+    for section, values in nested(public(settings)).items():
         if section in known:
             block = [(dump({section: values}).rstrip("\n"), section)]
         else:
@@ -209,7 +217,11 @@ def _does_not_fit(wrong: Sequence[tuple[Setting, Given]]) -> SettingsError:
 def _near(setting: Setting, value: object) -> str:
     """The nearest name, where a plugin may have brought others."""
     table = next((m for m in setting.metadata if isinstance(m, OneOf)), None)
-    return nearest(value, table.words) if table is not None and isinstance(value, str) else ""
+    names = pieces(value) if setting.is_list else [value]
+    if table is None or not isinstance(names, list):
+        return ""
+    wrong = [name for name in names if isinstance(name, str) and name not in table.words]
+    return next((near for name in wrong if (near := nearest(name, table.words))), "")
 
 
 def _hint(setting: Setting, given: Given) -> str:

@@ -69,7 +69,8 @@ def _import(name: str) -> None:
         raise SettingsError(
             f"plugin {name} ({file}) registers nothing",
             "if that is not the file you mean, rename yours; a plugin calls register_model,"
-            " register_loss, register_augmentation or register_source of imgtrain.plugins",
+            " register_loss, register_augmentation, register_source or register_tracker of"
+            " imgtrain.plugins",
         )
 
 

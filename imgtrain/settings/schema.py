@@ -44,6 +44,7 @@ from imgtrain.settings.modules import import_plugins, modules_in
 from imgtrain.settings.pictures import AugmentSettings, DataSettings
 from imgtrain.settings.predicting import PredictSettings, check_urls
 from imgtrain.settings.studies import CvSettings, TuneSettings
+from imgtrain.settings.tracking import TrackSettings
 
 __all__ = [
     "AugmentSettings",
@@ -58,6 +59,7 @@ __all__ = [
     "RunSettings",
     "ScheduleSettings",
     "Settings",
+    "TrackSettings",
     "TrainSettings",
     "TuneSettings",
 ]
@@ -231,7 +233,7 @@ class Settings(Section):
     """Everything that can be set, in sections."""
 
     plugins: Annotated[Modules, Flag(("--plugin",), "MODULE", repeats=True)] = ()
-    """Modules of yours that bring models, losses, augmentations or sources of pictures."""
+    """Modules of yours: models, losses, augmentations, sources of pictures, trackers."""
 
     data: DataSettings = Field(default_factory=DataSettings)
     augment: AugmentSettings = Field(default_factory=AugmentSettings)
@@ -242,6 +244,7 @@ class Settings(Section):
     schedule: ScheduleSettings = Field(default_factory=ScheduleSettings)
     train: TrainSettings = Field(default_factory=TrainSettings)
     hardware: HardwareSettings = Field(default_factory=HardwareSettings)
+    track: TrackSettings = Field(default_factory=TrackSettings)
     run: RunSettings = Field(default_factory=RunSettings)
     predict: PredictSettings = Field(default_factory=PredictSettings)
     cv: CvSettings = Field(default_factory=CvSettings)

@@ -47,6 +47,20 @@ class OneOf:
         return name
 
 
+@dataclass(frozen=True, slots=True)
+class SomeOf(OneOf):
+    """The same for a list of names."""
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> Any:
+        """The names of its items, for editors."""
+        return {**handler(schema), "items": {"type": "string", "enum": [*self.words]}}
+
+    def _known(self, name: Any) -> Any:
+        for each in name:
+            super(SomeOf, self)._known(each)
+        return name
+
+
 def accepts(annotation: Any, metadata: Iterable[Any] = ()) -> str:
     """``auto or a whole number from 4 to 4096``."""
     *most, last = _choices(annotation, tuple(metadata))

@@ -21,6 +21,7 @@ from imgtrain.provenance import Origins
 from imgtrain.rundir import RunDir, identity_of
 from imgtrain.settings.layers import to_yaml
 from imgtrain.settings.schema import Settings
+from imgtrain.tracking.session import tracked
 from imgtrain.tuning.goals import SCORES
 
 
@@ -49,7 +50,7 @@ def score_trial(
     hears: Hears,
 ) -> float:
     """The mean of a trial's folds; called again, it goes on with them."""
-    with rundir.locked(place), _told(place):
+    with rundir.locked(place), tracked(place, settings), _told(place):
         return score_by_folds(
             settings,
             ground.index,

@@ -27,6 +27,8 @@ from imgtrain.settings.cv_checks import check_calibration
 from imgtrain.settings.layers import flatten, from_flat
 from imgtrain.settings.schema import Settings
 from imgtrain.settings.spaces import Choices, Space, named, plain_space, read_space
+from imgtrain.tracking.checks import check_trackers
+from imgtrain.tracking.session import tracked
 from imgtrain.training import look_ahead, train
 from imgtrain.tuning.best import CONFIG
 from imgtrain.tuning.board import Board, board, summary
@@ -128,14 +130,17 @@ def _search(study: Study, pictures: _Pictures, origins: Origins, begun: float) -
     console.attach_log(study.folder.log)
     until = None if tune.timeout is None else begun + tune.timeout
     try:
-        with board(study) as shown:
-            _work(study, pictures, origins, until, shown)
-        over = Tally.of(all_trials(study.trials)).over
-        if until is not None and time.time() >= until and over < tune.trials:
-            console.say("--timeout: no more trials begin")
+        with tracked(study.folder, study.settings):
+            try:
+                with board(study) as shown:
+                    _work(study, pictures, origins, until, shown)
+                over = Tally.of(all_trials(study.trials)).over
+                if until is not None and time.time() >= until and over < tune.trials:
+                    console.say("--timeout: no more trials begin")
+            finally:
+                with reached(study.place):
+                    _close(study)
     finally:
-        with reached(study.place):
-            _close(study)
         console.attach_log(None)
 
 
@@ -270,6 +275,7 @@ def work_as_child(ask: Mapping[str, Any]) -> dict[str, str] | None:
         with console.hushed():
             index = read_index(settle_root(settings), group_by=settings.data.group_by)
             split = parts_without_test(index, settings)
+        check_trackers(settings)
         goals = goals_of(settings, monitor_of(settings, index, split))
         study = rejoined(Path(ask["folder"]), ask["called"], settings, space, goals)
         folder = study.folder.path
@@ -323,7 +329,8 @@ def _retrained(study: Study, index: Index, origins: Origins) -> dict[str, Any]:
             "add --trials, or take --pruner none",
         )
     flat = flatten(settings_of(study, best, RETRAINED))
-    settings = from_flat({**flat, "run.output": str(study.folder.path)})
+    own = {"run.output": str(study.folder.path), "track.uri": study.settings.track.uri}
+    settings = from_flat({**flat, **own})
     epochs = settings.train.epochs
     console.say(f"retraining the settings of trial {best.number} for {epochs} epochs")
     identity = identity_of(identity_keys(settings), index.fingerprint, RETRAINED)

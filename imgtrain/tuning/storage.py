@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imgtrain.errors import OutsideError, SettingsError, disk_error
-from imgtrain.provenance import without_password
+from imgtrain.passwords import without_password
 
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage

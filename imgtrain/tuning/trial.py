@@ -67,6 +67,7 @@ def trial_settings(study: Study, number: int, proposed: Mapping[str, Any]) -> Se
         "train.checkpoint_freq": 0,
         "run.output": str(study.folder.path),
         "run.name": trial_name(number),
+        "track.uri": study.settings.track.uri,  # with its password
     }
     return from_flat({**flatten(shareable(study.settings)), **proposed, **own})
 

@@ -60,6 +60,12 @@ CASES = {
     ),
     "train.ema_decay": (0.99, {}, {"train.ema": True}),
     "train.keep": (2, {"train.checkpoint_freq": 0}, {}),
+    "track.project": ("signs", {"track.to": "mlflow"}, {"track.to": "tensorboard,wandb"}),
+    "track.entity": ("us", {}, {"track.to": "wandb"}),
+    "track.experiment": ("signs", {"track.to": "wandb"}, {"track.to": "mlflow"}),
+    "track.uri": ("http://host", {"track.to": "tensorboard"}, {"track.to": "mlflow"}),
+    "track.every": (10, {}, {"track.to": "tensorboard"}),
+    "track.max_mb": (1.0, {}, {"track.to": "wandb"}),
     "cv.folds": (3, {"cv.folds_file": "folds.csv"}, {}),
     "cv.repeats": (2, {"cv.folds_file": "folds.csv"}, {}),
 }

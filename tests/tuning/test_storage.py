@@ -9,7 +9,7 @@ import optuna
 import pytest
 
 from imgtrain.errors import OutsideError, SettingsError
-from imgtrain.provenance import without_password
+from imgtrain.passwords import without_password
 from imgtrain.settings.layers import from_flat
 from imgtrain.tuning.storage import connected, file_place, place_of
 from imgtrain.tuning.study import _name_there

@@ -1,0 +1,1 @@
+"""Experiment trackers: who is told how a training goes, and what."""
