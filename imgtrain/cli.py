@@ -44,6 +44,7 @@ COMMANDS = {
     "bench": "Measure how fast this machine reads pictures.",
     "config": "Show settings, who set them, and their schema.",
     "init": "Write a commented settings file to start from.",
+    "doctor": "Look at this machine: what works, what does not, what to do.",
 }
 """Each subcommand is a function (or ``app``, a group) in the module of its name."""
 

@@ -52,6 +52,7 @@ FLOORS = (
     ("imgtrain.classical", 4),
     ("imgtrain.listeners", 4),
     ("imgtrain.report", 4),
+    ("imgtrain.doctor", 5),
     ("imgtrain.crossval", 5.2),
     ("imgtrain.tuning", 5.5),
     ("imgtrain.commands.flags", 5),
