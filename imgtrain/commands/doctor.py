@@ -64,7 +64,8 @@ def _asked(output: Path | None, *, network: bool, offline: bool) -> Asked:
 def _table(lines: Sequence[Line]) -> str:
     """A heading for each topic; what to do stands below what was found."""
     width = max(len(line.name) for line in lines)
-    shown, topic = [], ""
+    shown: list[str] = []
+    topic = ""
     for line in lines:
         if line.topic != topic:
             topic = line.topic

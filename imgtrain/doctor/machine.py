@@ -83,7 +83,7 @@ def _processor() -> str:
 
 
 def _no_gpu(builds: dict[str, Any]) -> Line:
-    """Why there is none: no GPU, hidden ones, a build that knows none, or a driver that is too old."""
+    """Why there is none: no GPU, hidden ones, a build without CUDA, or too old a driver."""
     names = _nvidia("name")
     if not names:
         return Line(TOPIC, "gpu", "ok", "none; everything runs on the processor")

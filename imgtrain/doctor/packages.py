@@ -81,11 +81,11 @@ def _python() -> Line:
     known = metadata.metadata("imgtrain").get_all("Classifier") or []
     tested = [found[1] for each in known if (found := re.fullmatch(r".*:: (3\.\d+)", each))]
     here = f"{sys.version_info.major}.{sys.version_info.minor}"
-    found = f"{platform.python_version()} ({sys.executable})"
+    version = f"{platform.python_version()} ({sys.executable})"
     if here in tested:
-        return Line(TOPIC, "python", "ok", found)
+        return Line(TOPIC, "python", "ok", version)
     between = f"{min(tested, key=Version)} to {max(tested, key=Version)}"
-    return Line(TOPIC, "python", "note", found, f"imgtrain is tested with {between}")
+    return Line(TOPIC, "python", "note", version, f"imgtrain is tested with {between}")
 
 
 def build_of(name: str) -> str | None:

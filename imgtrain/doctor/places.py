@@ -32,7 +32,7 @@ def runs(folder: Path) -> Iterator[Line]:
 
 
 def caches() -> Iterator[Line]:
-    """imgtrain's own, torch's and the Hugging Face hub's."""
+    """Its own, torch's and the Hugging Face hub's."""
     yield _cache("imgtrain", cache_folder(), "decoded pictures, known sets", "IMGTRAIN_CACHE=DIR")
     yield _cache("torch hub", torch_hub(), "some older weights", "TORCH_HOME=DIR")
     yield _cache("hugging face", _hugging_face(), "pretrained weights", "HF_HOME=DIR")

@@ -36,7 +36,8 @@ def _tried(part: Callable[[], Any]) -> dict[str, Any]:
 def _builds() -> dict[str, Any]:
     import torch
 
-    cudnn = torch.backends.cudnn.version() if torch.cuda.is_available() else None
+    backends: Any = torch.backends  # its stubs lack types
+    cudnn = backends.cudnn.version() if torch.cuda.is_available() else None
     return {"cuda": torch.version.cuda, "hip": torch.version.hip, "cudnn": cudnn}
 
 

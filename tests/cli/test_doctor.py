@@ -159,7 +159,7 @@ def test_one_failure_is_one_line():
 
 
 def test_folders(tmp_path, monkeypatch):
-    """A place that cannot be written is a problem for runs, a note for a cache; sizes are counted."""
+    """No place to write is a problem for runs, a note for a cache; sizes are counted."""
     (tmp_path / "file").write_bytes(b"x")
     monkeypatch.setenv("IMGTRAIN_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "file"))
@@ -236,7 +236,7 @@ def proxy():
 
 
 def test_servers_are_asked_on_request_only(monkeypatch):
-    """Through the proxy that is set; any answer counts; offline, and by default, no socket opens."""
+    """Through the proxy that is set; any answer counts; else no socket opens."""
     with proxy() as server:
         address = f"http://127.0.0.1:{server.server_port}"
         for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
