@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "fetching"))
 
 CLASSES = ("bird", "cat", "dog")
 RUNS = {
-    "cv": "imgtrain cv --data photos",
+    "cv": "imgtrain cv --data photos --folds 2",
     "tune": "imgtrain tune --data photos --trials 2",
     "train": "imgtrain train --data photos",
 }

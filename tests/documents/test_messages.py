@@ -9,7 +9,6 @@ from fenced import ROOT
 
 GUIDE = ROOT / "docs" / "troubleshooting.md"
 VARIES = r"\b[A-Z]{3,}\b"
-_NAMES = {"WORLD_SIZE", "NCCL", "NaN"}
 
 
 def templates():
@@ -45,7 +44,7 @@ ALL = "\n".join(templates())
 
 @pytest.mark.parametrize(("line", "message"), quotes(), ids=lambda value: str(value)[:60])
 def test_a_quoted_message_exists(line, message):
-    """Its fixed words, in their order, in one text of the source; capitals stand for what varies."""
+    """Its fixed words, in their order, in one text of the source; capitals vary."""
     fixed = [re.escape(piece.strip()) for piece in re.split(VARIES, message) if piece.strip(" '")]
 
     assert fixed, f"{GUIDE.name}:{line}: nothing but names"

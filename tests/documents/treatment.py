@@ -87,7 +87,10 @@ CHEAP = {
 """Variables under which every command runs."""
 
 COSTLY = re.compile(r"^imgtrain (train|export|explain|evaluate)\b")
-"""Commands of seconds: one whose flags have all been run before is only checked."""
+"""Trainings: one whose flags have all been run before is only checked."""
+
+MOST = 4
+"""Trainings of one document that the short tests run."""
 
 HEAVY = re.compile(r"^imgtrain (cv (?!--collect)|tune|bench)\b")
 """Commands of many seconds: the first of its name is run."""
