@@ -14,6 +14,7 @@ from treatment import CHEAP
 
 from imgtrain.cli import run as run_cli
 from imgtrain.loading.locks import Lock
+from imgtrain.settings.known import SETS
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "fetching"))
 
@@ -122,7 +123,7 @@ class Sandbox:
             name = named and next(filter(None, named.groups()))
             if name and name not in {"latest", "runs"}:
                 self._provide(_kind(name, word), name)
-            if before in {"--data", "-d"} and word in {"signs", "pictures", "data"}:
+            if before in {"--data", "-d"} and re.fullmatch(r"[\w-]+", word) and word not in SETS:
                 _link(self.source / "photos", self.place / word)
 
     def _provide(self, kind, name):

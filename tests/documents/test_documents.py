@@ -29,6 +29,7 @@ from treatment import (
     REPEATS,
     cheaper,
     why_not_run,
+    why_only_compiled,
 )
 
 from imgtrain import console
@@ -49,7 +50,8 @@ def plan():
         trained = 0
         for block in blocks(document):
             if block.language in {"python", "yaml"}:
-                found.append((document, block, None))
+                why = why_only_compiled(block.text) if block.language == "python" else None
+                found.append((document, block, why))
             for command in commands(block) if block.language in SHELLS else ():
                 if "imgtrain" in command.words:
                     why = _treated(command, known, trained)
@@ -168,7 +170,7 @@ class Reader:
     def does(self, what, why):
         try:
             if hasattr(what, "language"):
-                self.reads(what)
+                self.reads(what, why)
                 return
             if what.block != self.block:  # variables are those of one block
                 self.block, self.typed = what.block, {}
@@ -214,7 +216,7 @@ class Reader:
         code = run(argv)
         return code, self.capfd.readouterr().err[-800:]
 
-    def reads(self, block):
+    def reads(self, block, why):
         """Python is run, or written where it is the file that is being told of."""
         place = f"{block.document.relative_to(ROOT)}:{block.line}"
         try:
@@ -226,8 +228,9 @@ class Reader:
                 if named:
                     Path(named[1]).write_text(block.text, encoding="utf-8")
                     return
-                with variables(self.sandbox.environ):
-                    exec(code, self.names)  # noqa: S102  # what the document tells to run
+                if why is None:
+                    with variables(self.sandbox.environ):
+                        exec(code, self.names)  # noqa: S102  # what the document tells to run
         except Exception as error:
             raise AssertionError(f"{place}: {type(error).__name__}: {error}") from error
 

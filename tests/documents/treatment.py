@@ -22,11 +22,21 @@ CHECKED = (
     (r"--compile\b", "starts a compiler"),
     (r"^imgtrain find-lr|--lr find", "a process of its own (tests/integration/test_find_lr.py)"),
     (r"--plugin\b", "stays in the process (tests/plugins/test_guide.py runs the guide)"),
-    (r"--track(ing)?[ =](mlflow|wandb)", "starts a tracker (tests of listeners)"),
+    (r"--track(ing)?[ =]", "starts a tracker (tests of the listeners)"),
     (r"\$SLURM|\$\{SLURM", "a variable of a cluster"),
     (r"^imgtrain .*(/shared/|/data/|/path/)", "a place that only the reader's machine has"),
 )  # fmt: skip
 """Commands of ours whose parsing and settings alone are checked."""
+
+COMPILED = (
+    (
+        r"\b(onnxruntime|openvino|tensorrt|coremltools)\b",
+        "wants an exported model (tests of export)",
+    ),
+    (r"\b(requests|httpx|urllib|uvicorn|fastapi|flask)\b", "asks or is a server"),
+    (r"\b(mlflow|wandb|tensorboard)\b", "wants a tracker's records"),
+)
+"""Blocks of Python that are compiled, not run."""
 
 FOREIGN = {
     "bash": "of a checkout",
@@ -106,6 +116,11 @@ REPEATS = (
 def why_not_run(text):
     """Why a command of ours is only checked; None if it is run."""
     return next((why for pattern, why in CHECKED if re.search(pattern, text)), None)
+
+
+def why_only_compiled(code):
+    """Why a block of Python is not run; None if it is."""
+    return next((why for pattern, why in COMPILED if re.search(pattern, code)), None)
 
 
 def cheaper(text):
