@@ -26,9 +26,12 @@ _DOCKERS_SHM = 64 * 2**20
 
 def broken_torch(ended: Outcome) -> list[Line]:
     """The one line of a torch that cannot even be asked; none where it answered."""
-    if ended.value is not None:
+    if ended.value is None:
+        said = ended.error.rpartition("\n")[2] or f"its process ended with {ended.code}"
+    elif "error" in ended.value["builds"]:
+        said = ended.value["builds"]["error"]
+    else:
         return []
-    said = ended.error.rpartition("\n")[2] or f"its process ended with {ended.code}"
     return [Line(TOPIC, "torch", "problem", f"does not start: {said}", ONE_INDEX)]
 
 
@@ -38,7 +41,7 @@ def _told(ended: Outcome, part: str) -> Any:
     Raises:
         RuntimeError: With the child's own words, where it failed there.
     """
-    answer = (ended.value or {}).get(part, {"error": "torch does not start"})
+    answer = ended.value[part]
     if "error" in answer:
         raise RuntimeError(answer["error"])
     return answer["value"]
