@@ -13,8 +13,15 @@ TOPIC = "Extras"
 ADDS = {
     "classical": "models of scikit-learn on pixels or features (train --model sklearn:svm)",
     "dev": "what the project's own tests and checks need",
+    "mlflow": "runs in an MLflow server's list (train --track mlflow)",
+    "onnx": "models as ONNX files, checked against the original, and int8 (export)",
+    "openvino": "models for OpenVINO (export)",
     "parquet": "manifests that are Parquet files (--data pictures.parquet)",
     "postgres": "searches that several machines share by way of PostgreSQL (tune --storage)",
+    "prune": "smaller networks by leaving out channels (export)",
+    "tensorboard": "curves in TensorBoard (train --track tensorboard)",
+    "tracking": "all trackers at once",
+    "wandb": "runs at Weights & Biases (train --track wandb)",
 }
 """One sentence each; a test holds that none is missing."""
 

@@ -31,15 +31,20 @@ ONE_INDEX = (
 
 
 def requirements(extra: str = "") -> list[Requirement]:
-    """What imgtrain asks for on this machine, without an extra or for one."""
-    asked = map(Requirement, metadata.requires("imgtrain") or ())
-    return [
-        each
-        for each in asked
-        if bool(extra) == ("extra" in str(each.marker or ""))
-        and (each.marker is None or each.marker.evaluate({"extra": extra}))
-        and each.name != "imgtrain"
-    ]
+    """What imgtrain asks for on this machine, without an extra or for one.
+
+    An extra that is made of others asks for what they ask for.
+    """
+    found: list[Requirement] = []
+    for each in map(Requirement, metadata.requires("imgtrain") or ()):
+        is_extra = "extra" in str(each.marker or "")
+        if is_extra != bool(extra) or (each.marker and not each.marker.evaluate({"extra": extra})):
+            continue
+        if each.name == "imgtrain":
+            found += [inner for name in sorted(each.extras) for inner in requirements(name)]
+        else:
+            found.append(each)
+    return found
 
 
 def installed(name: str) -> str | None:

@@ -255,3 +255,21 @@ def test_servers_are_asked_on_request_only(monkeypatch):
 def test_network_and_offline_contradict_each_other(imgtrain):
     """Code 2, before anything is looked at."""
     assert imgtrain("doctor", "--network", "--offline").code == 2
+
+
+def test_an_extra_of_extras_asks_for_theirs(monkeypatch):
+    """``tracking = ["imgtrain[a,b]"]`` is there when what a and b need is there."""
+    monkeypatch.setattr(
+        metadata,
+        "requires",
+        lambda _: [
+            "numpy>=1",
+            'one>=1; extra == "a"',
+            'two>=2; python_version >= "3" and extra == "b"',
+            'never; python_version < "3" and extra == "b"',
+            'imgtrain[a,b]; extra == "both"',
+        ],
+    )
+
+    assert [str(each).partition(";")[0] for each in packages.requirements()] == ["numpy>=1"]
+    assert [each.name for each in packages.requirements("both")] == ["one", "two"]

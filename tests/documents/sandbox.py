@@ -36,7 +36,9 @@ _TAKES_RUN = {
     *("--run", "--weights", "--teacher", "--resume", "--from", "--collect", "--folds-file"),
     *("--from-audit", "-c", "--config", "--init", "--baseline"),
 }
-_RUN_NAME = re.compile(r"(?:\./)?runs/([^/*]+)|([A-Z]+|cv-[a-z]+|[a-z]+-cv|first|big|other)(?=/|$)")
+_RUN_NAME = re.compile(
+    r"(?:\./)?runs/([^/*]+)|([A-Z]+|cv-[a-z]+|[a-z]+-cv|photos-[\w-]+|first|big|other)(?=/|$)"
+)
 
 
 def picture(label, i, size=80):
@@ -61,6 +63,10 @@ def pictures(place):
     for i, name in enumerate(("new/1.jpg", "new/2.jpg", "new/3.png", "img.jpg", "a.jpg", "b.jpg",
                               "picture.png", "photo.jpg", "image.jpg")):  # fmt: skip
         picture(i % 3, 100 + i).save(place / name)
+    for label, name in enumerate(CLASSES):
+        (place / "new" / name).mkdir()
+        picture(label, 200).save(place / "new" / name / "1.png")
+    (place / "list.txt").write_text("img.jpg\nnew/1.jpg\n")
     with (place / "photos.csv").open("w", newline="") as file:
         csv.writer(file).writerows([("path", "label", "group", "patient"), *rows])
 
@@ -112,6 +118,8 @@ class Sandbox:
         for name in sorted(path.name for path in source.iterdir()):
             if name not in {"runs", "done"}:
                 _link(source / name, place / name)
+        weights = source / "runs" / _FOLDERS["train"] / "model.safetensors"
+        shutil.copy(weights, place / "model.safetensors")
         self._provide("cv", "photos-cv")
         self._provide("train", "photos-test_resnet")
 

@@ -213,7 +213,12 @@ class Reader:
     def runs(self, argv):
         """The exit code, and the end of what was said."""
         self.capfd.readouterr()
-        code = run(argv)
+        with (
+            Path("list.txt").open(encoding="utf-8") as names,
+            pytest.MonkeyPatch.context() as patch,
+        ):
+            patch.setattr("sys.stdin", names)  # what - reads
+            code = run(argv)
         return code, self.capfd.readouterr().err[-800:]
 
     def reads(self, block, why):

@@ -108,9 +108,7 @@ HEAVY = re.compile(r"^imgtrain (cv (?!--collect)|tune|bench)\b")
 MAY_END = ((r"^imgtrain data validate", 3),)
 """Other exit codes than 0 that are as they should be: the sandbox has a broken picture."""
 
-REPEATS = (
-    "nothing in it that an earlier command of the documents has not run (pytest -m long runs all)"
-)
+REPEATS = "like an earlier one, or one training too many (pytest -m long runs it)"
 
 
 def why_not_run(text):
