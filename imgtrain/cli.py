@@ -47,6 +47,7 @@ COMMANDS = {
     "bench": "Measure how fast this machine reads pictures.",
     "config": "Show settings, who set them, and their schema.",
     "init": "Write a commented settings file to start from.",
+    "doctor": "Look at this machine: what works, what does not, what to do.",
 }
 """Each subcommand is a function (or ``app``, a group) in the module of its name."""
 
@@ -164,9 +165,27 @@ def _usage(error: Any) -> SettingsError:
     message = error.format_message()
     if ctx is not None and hasattr(error, "possibilities"):
         options = [name for p in ctx.command.params for name in (*p.opts, *p.secondary_opts)]
-        message = f"there is no option {error.option_name}{nearest(error.option_name, options)}"
+        near = "" if _stands_alone(error.option_name, ctx) else nearest(error.option_name, options)
+        message = f"there is no option {error.option_name}{near}"
     message = f"{message[:1].lower()}{message[1:]}".rstrip(".")
-    return SettingsError(message, f"{ctx.command_path if ctx else 'imgtrain'} --help tells more")
+    return SettingsError(message, _way_out(message, ctx))
+
+
+def _way_out(message: str, ctx: Any) -> str:
+    """Where the folder of pictures goes, if that is what went wrong; else where to read on."""
+    if ctx is None:
+        return "imgtrain --help tells more"
+    names = {name for param in ctx.command.params for name in param.opts}
+    if message.startswith("got unexpected extra argument") and "--data" in names:
+        return f"pictures are named by --data, as in: {ctx.command_path} --data photos"
+    if _stands_alone(message.removeprefix("there is no option "), ctx):
+        return f"the folder stands by itself, as in: {ctx.command_path} photos"
+    return f"{ctx.command_path} --help tells more"
+
+
+def _stands_alone(option: str, ctx: Any) -> bool:
+    """Whether it is ``--data`` at a command whose folder is an argument."""
+    return option == "--data" and any("path" in param.opts for param in ctx.command.params)
 
 
 def _machine(error: BaseException) -> ImgtrainError | None:

@@ -60,6 +60,7 @@ FLOORS = (
     ("imgtrain.export", 4),
     ("imgtrain.tracking.own", -1),
     ("imgtrain.tracking", 4.5),
+    ("imgtrain.doctor", 5),
     ("imgtrain.crossval", 5.2),
     ("imgtrain.evaluating", 5.2),
     ("imgtrain.predicting", 5.2),

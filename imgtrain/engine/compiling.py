@@ -35,7 +35,7 @@ def wants_compiling(choice: bool | Literal["auto"], device: torch.device, *, ste
     """
     if choice is False or (choice == "auto" and (device.type != "cuda" or steps < _REPAID)):
         return False
-    missing = _what_is_missing(device)
+    missing = what_is_missing(device)
     if missing is None:
         return True
     if choice == "auto":
@@ -44,7 +44,7 @@ def wants_compiling(choice: bool | Literal["auto"], device: torch.device, *, ste
     raise SettingsError(f"--compile: {missing}", "leave it out; training is the same, uncompiled")
 
 
-def _what_is_missing(device: torch.device) -> str | None:
+def what_is_missing(device: torch.device) -> str | None:
     """What torch's compiler lacks here; None where it can work."""
     if device.type == "cuda":
         if importlib.util.find_spec("triton") is None:

@@ -42,19 +42,30 @@ def _script(letter: str) -> str | None:
     return first if first in _EAST_ASIAN else None
 
 
-@cache
-def _installed_for(script: str) -> tuple[str, ...]:
-    """The first installed font of a script, or none, which is said."""
+def scripts_without_font() -> list[str]:
+    """Scripts whose letters no installed font has, as words."""
+    words = {"CJK": "Chinese", "HIRAGANA": "Japanese", "HANGUL": "Korean"}
+    return [words[script] for script in _EAST_ASIAN if _found_for(script) is None]
+
+
+def _found_for(script: str) -> str | None:
+    """The first installed font of a script."""
     from matplotlib import font_manager
 
     known = {entry.name for entry in font_manager.fontManager.ttflist}
     wanted = _EAST_ASIAN[script]
     others = (name for fonts in _EAST_ASIAN.values() for name in fonts if "CJK" in name)
-    found = next((name for name in (*wanted, *others) if name in known), None)
+    return next((name for name in (*wanted, *others) if name in known), None)
+
+
+@cache
+def _installed_for(script: str) -> tuple[str, ...]:
+    """The first installed font of a script, or none, which is said."""
+    found = _found_for(script)
     if found is None:
         console.warn(
             "plots show boxes for Chinese, Japanese or Korean letters: no font here has them "
-            f"(install one such as {wanted[0]}; report.html shows them all the same)"
+            f"(install one such as {_EAST_ASIAN[script][0]}; report.html shows them all the same)"
         )
         return ()
     return (found,)

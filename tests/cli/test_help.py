@@ -53,6 +53,8 @@ Commands:
   bench                       Measure how fast this machine reads pictures.
   config                      Show settings, who set them, and their schema.
   init                        Write a commented settings file to start from.
+  doctor                      Look at this machine: what works, what does not,
+                              what to do.
 
 Options:
   --version                   Print the version.
@@ -140,6 +142,7 @@ def test_version(imgtrain):
         (["config", "show"], {"rich"}),
         (["config", "schema"], {"rich"}),
         (["init", "--list"], set()),
+        (["doctor", "--help"], {"imgtrain.doctor", "rich"}),
     ],
 )
 def test_light_commands_import_nothing_heavy(argv, also, tmp_path):

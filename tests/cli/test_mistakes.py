@@ -19,7 +19,7 @@ LR = (
             (
                 "error: there is no command 'trian'; did you mean 'train'?\n"
                 "  commands: data, train, cv, tune, find-lr, predict, models, report, compare, "
-                "find-batch-size, bench, config, init\n"
+                "find-batch-size, bench, config, init, doctor\n"
             ),
         ),
         (
@@ -31,6 +31,20 @@ LR = (
             (
                 "error: there is no option --epoch; did you mean '--epochs'?\n"
                 "  imgtrain config show --help tells more\n"
+            ),
+        ),
+        (
+            ["train", "photos"],
+            (
+                "error: got unexpected extra argument(s) (photos)\n"
+                "  pictures are named by --data, as in: imgtrain train --data photos\n"
+            ),
+        ),
+        (
+            ["data", "validate", "--data", "photos"],
+            (
+                "error: there is no option --data\n"
+                "  the folder stands by itself, as in: imgtrain data validate photos\n"
             ),
         ),
         (
