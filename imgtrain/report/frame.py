@@ -13,6 +13,9 @@ from imgtrain.report.outcome import Outcome
 from imgtrain.report.reading import PARTS
 from imgtrain.starters import filled, read_template
 
+_DRAWN = {"scatter", "bar"}
+"""What the page draws itself; figures of other kinds bring the whole of plotly with them."""
+
 
 def framed(
     title: str,
@@ -20,6 +23,8 @@ def framed(
     body: Sequence[str],
     outcomes: Mapping[str, Outcome],
     figures: Mapping[str, Figure],
+    *,
+    pictures: Mapping[int, str] | None = None,
 ) -> str:
     """A whole page.
 
@@ -29,9 +34,9 @@ def framed(
         body: The sections, from `section` and `parts`.
         outcomes: The scored parts that the body shows.
         figures: Every figure that the body has a place for.
+        pictures: Those that only cells of matrices show, by number.
     """
-    from plotly.offline import get_plotlyjs
-
+    kinds = {trace["type"] for figure in figures.values() for trace in figure["data"]}
     return filled(
         "report.html",
         {
@@ -41,10 +46,26 @@ def framed(
             "navigation": _navigation(body, outcomes),
             "body": "\n".join(body),
             "figures": embedded(figures),
-            "plotly": get_plotlyjs() if figures else "",
+            "more": embedded(
+                {
+                    "curves": {part: found.more for part, found in outcomes.items()},
+                    "cells": {part: found.cells for part, found in outcomes.items()},
+                    "pictures": pictures or {},
+                }
+            ),
+            "charts": _drawing(kinds),
             "script": read_template("report.js"),
         },
     )
+
+
+def _drawing(kinds: set[str]) -> str:
+    """The script that draws figures of these kinds."""
+    if kinds <= _DRAWN:
+        return read_template("charts.js") if kinds else ""
+    from plotly.offline import get_plotlyjs
+
+    return f"{get_plotlyjs()}\n{read_template('plotly.js')}"
 
 
 def embedded(figures: Mapping[str, Any]) -> str:
