@@ -14,6 +14,7 @@ const charts = (() => {
   const plain = (words) => String(words ?? "").replace(/&(lt|gt|amp|#36);/g,
     (_, code) => ({ lt: "<", gt: ">", amp: "&", "#36": "$" })[code]);
   const cut = (words, most) => (words.length > most ? `${words.slice(0, Math.max(1, most - 1))}…` : words);
+  const told = (words) => String(words ?? "").split("<br>").map(plain).join("\n");
   const colourOf = (trace) => (trace.meta.colour === "ink" ? "var(--ink)" : `var(--c${trace.meta.colour % 12})`);
   const list = (value, i, otherwise) => (Array.isArray(value) ? value[i] : value) ?? otherwise;
 
@@ -28,7 +29,7 @@ const charts = (() => {
   }
 
   function ticksOf(axis, low, high, room) {
-    if (axis.tickvals) return axis.tickvals.map((at, i) => [at, plain(axis.ticktext?.[i] ?? at)]);
+    if (axis.tickvals) return axis.tickvals.map((at, i) => [at, told(axis.ticktext?.[i] ?? at)]);
     if (axis.type === "log") {
       const ends = [Math.ceil(Math.log10(low) - 1e-9), Math.floor(Math.log10(high) + 1e-9)];
       const parts = ends[1] - ends[0] < 2 ? [1, 2, 5] : [1];
@@ -75,6 +76,16 @@ const charts = (() => {
     return trace[key].flatMap((value, i) => [value + (bars.array[i] || 0), value - (bars.arrayminus?.[i] ?? bars.array[i] ?? 0)]);
   });
 
+  // Bars that lie on their side stand on places of the y axis, from below.
+  function upright(figure) {
+    const lying = figure.data.find((trace) => trace.orientation === "h");
+    if (!lying) return figure;
+    const names = lying.y;
+    const places = names.map((_, i) => i);
+    const yaxis = { ...figure.layout.yaxis, tickvals: places, ticktext: names, range: [-0.6, names.length - 0.4], showgrid: false };
+    return { data: [{ ...lying, y: places, names }], layout: { ...figure.layout, yaxis } };
+  }
+
   function geometry(figure, width) {
     const { layout, data } = figure;
     const [xaxis, yaxis] = [layout.xaxis || {}, layout.yaxis || {}];
@@ -88,8 +99,10 @@ const charts = (() => {
     const height = layout.height;
     const yticks = ticksOf(yaxis, ...yrange, (height - 50) / 44);
     const most = Math.max(3, Math.floor((width * 0.42) / LETTER));
-    const left = Math.min(Math.max(...yticks.map(([, words]) => Math.min(words.length, most))) * LETTER + 12, width * 0.45) + (yaxis.title?.text ? 16 : 0);
-    const box = { left, right: width - 12, top: 10, bottom: height - (xaxis.title?.text ? 42 : 26) };
+    const longestY = yaxis.visible === false ? 0 : Math.max(0, ...yticks.map(([, words]) => Math.min(words.length, most)));
+    const left = Math.min(longestY * LETTER + 12, width * 0.45) + (yaxis.title?.text ? 16 : 0);
+    const lines = Math.max(1, ...(xaxis.ticktext || []).map((words) => String(words).split("<br>").length));
+    const box = { left, right: width - 12, top: 10, bottom: height - (xaxis.title?.text ? 42 : 26) - 13 * (lines - 1) };
     const longest = xaxis.dtick ? 28 : 62;
     const xticks = ticksOf(xaxis, ...xrange, (box.right - box.left) / longest);
     const up = yaxis.autorange === "reversed" ? [box.top, box.bottom] : [box.bottom, box.top];
@@ -103,7 +116,7 @@ const charts = (() => {
   function axes(svg, at) {
     const { box } = at;
     const grid = make("g", { class: "grid" }, svg);
-    at.yticks.forEach(([value, words]) => {
+    (at.yaxis.visible === false ? [] : at.yticks).forEach(([value, words]) => {
       const y = at.y(value);
       if (at.yaxis.showgrid !== false) make("line", { x1: box.left, x2: box.right, y1: y, y2: y }, grid);
       const label = make("text", { x: box.left - 6, y, "text-anchor": "end", "dominant-baseline": "central", class: "ytick" }, grid);
@@ -113,11 +126,13 @@ const charts = (() => {
     at.xticks.forEach(([value, words]) => {
       const x = at.x(value);
       if (at.xaxis.showgrid !== false) make("line", { x1: x, x2: x, y1: box.top, y2: box.bottom }, grid);
-      const half = (words.length * LETTER) / 2;
+      const rows = words.split("\n");
+      const half = (Math.max(...rows.map((row) => row.length)) * LETTER) / 2;
       if (x - half < free) return;
       free = x + half + 6;
-      const label = make("text", { x: Math.min(x, at.width - half), y: box.bottom + 16, "text-anchor": "middle", class: "xtick" }, grid);
-      label.textContent = words;
+      const middle = Math.max(half, Math.min(x, at.width - half));
+      const label = make("text", { y: box.bottom + 16, "text-anchor": "middle", class: "xtick" }, grid);
+      rows.forEach((row, i) => { make("tspan", { x: middle, dy: i ? 13 : 0 }, label).textContent = row; });
     });
     const titled = (words, attributes) => { if (words) make("text", { class: "title", "text-anchor": "middle", ...attributes }, svg).textContent = plain(words); };
     titled(at.xaxis.title?.text, { x: (box.left + box.right) / 2, y: at.height - 6 });
@@ -129,7 +144,8 @@ const charts = (() => {
     let pen = "M";
     return trace.x.map((x, i) => {
       if (trace.y[i] === null || trace.y[i] === undefined) { pen = "M"; return ""; }
-      const step = `${pen}${at.x(x).toFixed(1)} ${at.y(trace.y[i]).toFixed(1)}`;
+      const across = pen === "L" && trace.line?.shape === "hv" ? `H${at.x(x).toFixed(1)}` : "";
+      const step = `${across}${pen}${at.x(x).toFixed(1)} ${at.y(trace.y[i]).toFixed(1)}`;
       pen = "L";
       return step;
     }).join("");
@@ -163,6 +179,13 @@ const charts = (() => {
 
   function bar(group, trace, at) {
     trace.x.forEach((x, i) => {
+      if (trace.names) {
+        const [a, b] = [at.x(0), at.x(x)];
+        const thick = Math.min(22, Math.abs(at.y(0) - at.y(1)) * 0.7);
+        make("rect", { x: a, width: Math.max(1, b - a), y: at.y(i) - thick / 2, height: thick }, group);
+        make("text", { x: b + 6, y: at.y(i), "dominant-baseline": "central" }, group).textContent = plain(list(trace.text, i, ""));
+        return;
+      }
       const half = list(trace.width, i, 0.8) / 2;
       const [a, b] = [at.x(x - half), at.x(x + half)];
       const [zero, top] = [at.y(0), at.y(trace.y[i])];
@@ -182,6 +205,15 @@ const charts = (() => {
     });
   }
 
+  function annotations(svg, figure, at) {
+    (figure.layout.annotations || []).forEach((mark) => {
+      const anchor = { left: "start", right: "end" }[mark.xanchor] || "middle";
+      const [x, y] = [at.x(mark.x) + (mark.xshift || 0), at.y(mark.y) - (mark.yshift || 0)];
+      const low = { top: 10, bottom: -4 }[mark.yanchor] ?? 4;
+      make("text", { x, y: y + low, "text-anchor": anchor, class: "mark" }, svg).textContent = plain(mark.text);
+    });
+  }
+
   // What a pointer at a point is told: the figure's own template, or all there is.
   function tip(trace, i, at) {
     const template = trace.hovertemplate;
@@ -189,7 +221,7 @@ const charts = (() => {
       const [x, y] = [written(trace.x[i], at.xaxis.tickformat === "d" ? "d" : ""), written(trace.y[i], (at.yaxis.tickformat || "").endsWith("%") ? ".1%" : "")];
       return [`${plain(trace.meta.label)}: ${y}`, `${plain(at.xaxis.title?.text || "x")} ${x}`];
     }
-    const parts = { x: trace.x[i], y: trace.y[i], text: list(trace.text, i, ""), customdata: list(trace.customdata, i, "") };
+    const parts = { x: trace.x[i], y: trace.names ? trace.names[i] : trace.y[i], text: list(trace.text, i, ""), customdata: list(trace.customdata, i, "") };
     return template.replace(/<extra>.*<\/extra>/, "").split("<br>").map((line) => line.replace(
       /%\{(\w+)(?:\[(\d+)\])?(?::([^}]*))?\}/g,
       (_, key, place, spec) => written(place === undefined ? parts[key] : parts[key]?.[place], spec)));
@@ -248,14 +280,15 @@ const charts = (() => {
     const known = states.get(place);
     if (!width || (known && known.width === width && known.count === figure.data.length)) return;
     const hidden = known ? known.hidden : new Set();
-    const at = geometry(figure, width);
+    const shown = upright(figure);
+    const at = geometry(shown, width);
     const svg = make("svg", { viewBox: `0 0 ${width} ${at.height}`, "aria-hidden": "true", focusable: "false" });
     axes(svg, at);
     const clip = `clip-${place.dataset.figure}`;  // of axes with a range of their own
     const { box } = at;
     make("rect", { x: box.left - 6, y: box.top - 6, width: box.right - box.left + 12, height: box.bottom - box.top + 9 }, make("clipPath", { id: clip }, svg));
     const lines = make("g", { class: "traces", "clip-path": `url(#${clip})` }, svg);
-    const traces = figure.data.map((trace) => {
+    const traces = shown.data.map((trace) => {
       const group = make("g", { class: "trace" }, lines);
       group.style.setProperty("--c", colourOf(trace));
       group.classList.toggle("hidden", hidden.has(trace.meta.label));
@@ -264,6 +297,7 @@ const charts = (() => {
       return { trace, group };
     });
     shapes(svg, figure, at);
+    annotations(svg, figure, at);
     place.replaceChildren(svg);
     const drawn = { figure, at, traces, hidden, width, count: figure.data.length };
     states.set(place, drawn);

@@ -4,19 +4,13 @@
   const figures = read("figures");
   const { curves, cells, pictures } = read("more");
   const all = (selector, root = document) => [...root.querySelectorAll(selector)];
-  const drawer = typeof charts === "undefined" ? null : charts;
 
   // ---- Light and dark: as the reader's system has it, or as chosen here.
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const remembered = () => { try { return localStorage.getItem("imgtrain-theme"); } catch { return null; } };
   const toggle = document.getElementById("theme");
   const isDark = () => (document.documentElement.dataset.theme || (dark.matches ? "dark" : "light")) === "dark";
-  function dress() {
-    toggle.setAttribute("aria-pressed", String(isDark()));
-    if (!drawer || !drawer.isColoured || drawer.isDark === isDark()) return;
-    drawer.isDark = isDark();
-    drawAll();
-  }
+  const dress = () => toggle.setAttribute("aria-pressed", String(isDark()));
   const known = remembered();
   if (known === "light" || known === "dark") document.documentElement.dataset.theme = known;
   toggle.hidden = false;
@@ -31,8 +25,7 @@
   // ---- Charts are drawn when they come near the window.
   const places = all("[data-figure]").filter((place) => figures[place.dataset.figure]);
   places.forEach((place) => { place.style.minHeight = `${figures[place.dataset.figure].layout.height}px`; });
-  const draw = (place) => (place.offsetParent ? drawer.draw(place, figures[place.dataset.figure]) : undefined);
-  const drawAll = () => Promise.all(places.map(draw));
+  const draw = (place) => (place.offsetParent ? charts.draw(place, figures[place.dataset.figure]) : undefined);
   const near = new IntersectionObserver((entries) => entries.forEach((entry) => {
     if (!entry.isIntersecting) return;
     near.unobserve(entry.target);
@@ -40,14 +33,12 @@
   }), { rootMargin: "400px 0px" });
   const resized = new ResizeObserver((entries) => entries.forEach(({ target }) => { if (target.dataset.drawn) draw(target); }));
   function begin() {
-    if (!drawer) return Promise.resolve();
-    if (drawer.isColoured) { drawer.isDark = isDark(); return drawAll(); }
     places.forEach((place) => { near.observe(place); resized.observe(place); });
     const [low, high] = [-400, innerHeight + 400];
-    return Promise.all(places.filter((place) => {
+    places.filter((place) => {
       const { top, bottom } = place.getBoundingClientRect();
       return bottom > low && top < high;
-    }).map(draw));
+    }).forEach(draw);
   }
 
   // A class whose curves are not drawn at first.
@@ -193,7 +184,6 @@
       other.tabIndex = own ? 0 : -1;
       document.getElementById(other.getAttribute("aria-controls")).hidden = !own;
     });
-    if (drawer?.isColoured) drawAll();
     watch();
   }
 
@@ -244,16 +234,14 @@
   addEventListener("beforeprint", () => {
     folded = all("details:not([open])").filter((each) => each.querySelectorAll("tr, li").length <= 60);
     folded.forEach((each) => { each.open = true; });
-    if (!drawer) return;
-    if (drawer.isColoured) drawer.isDark = false;
-    drawAll();
+    places.forEach(draw);
   });
   addEventListener("afterprint", () => {
     folded.forEach((each) => { each.open = false; });
-    dress();
   });
 
   watch();
   dress();
-  begin().then(() => { document.documentElement.dataset.ready = "true"; });
+  begin();
+  document.documentElement.dataset.ready = "true";
 })();

@@ -13,9 +13,6 @@ from imgtrain.report.outcome import Outcome
 from imgtrain.report.reading import PARTS
 from imgtrain.starters import filled, read_template
 
-_DRAWN = {"scatter", "bar"}
-"""What the page draws itself; figures of other kinds bring the whole of plotly with them."""
-
 
 def framed(
     title: str,
@@ -36,7 +33,6 @@ def framed(
         figures: Every figure that the body has a place for.
         pictures: Those that only cells of matrices show, by number.
     """
-    kinds = {trace["type"] for figure in figures.values() for trace in figure["data"]}
     return filled(
         "report.html",
         {
@@ -53,19 +49,10 @@ def framed(
                     "pictures": pictures or {},
                 }
             ),
-            "charts": _drawing(kinds),
+            "charts": read_template("charts.js"),
             "script": read_template("report.js"),
         },
     )
-
-
-def _drawing(kinds: set[str]) -> str:
-    """The script that draws figures of these kinds."""
-    if kinds <= _DRAWN:
-        return read_template("charts.js") if kinds else ""
-    from plotly.offline import get_plotlyjs
-
-    return f"{get_plotlyjs()}\n{read_template('plotly.js')}"
 
 
 def embedded(figures: Mapping[str, Any]) -> str:

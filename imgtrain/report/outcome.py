@@ -133,7 +133,7 @@ def _block(part: str, title: str, *body: str) -> str:
 def _commonest_confusion(matrix: Ints, classes: Sequence[str]) -> Iterator[str]:
     support, wrong = matrix.sum(axis=1), matrix.copy()
     np.fill_diagonal(wrong, 0)
-    true, taken = np.unravel_index(wrong.argmax(), wrong.shape)
+    true, taken = divmod(int(wrong.argmax()), len(wrong))
     count = int(wrong[true, taken])
     if count > 1:
         yield (

@@ -39,6 +39,6 @@ def read_overlays(folder: Path) -> Mapping[str, tuple[Overlay, ...]]:
         cells = dict(zip(header, row, strict=False))
         path, file = cells.get("path"), root / cells.get("file", "")
         if path and file.resolve().is_relative_to(root) and file.is_file():
-            told = (cells.get(key, "") for key in ("class", "method", "layer"))
-            found[path] = (*found.get(path, ()), Overlay(*told, file))
+            label, method, layer = (cells.get(key, "") for key in ("class", "method", "layer"))
+            found[path] = (*found.get(path, ()), Overlay(label, method, layer, file))
     return found

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-import numpy.typing as npt
 
 from imgtrain.metrics.confusion import Floats, Ints
 
@@ -136,8 +135,8 @@ def _six_digits(data: bytes, classes: int) -> Floats | None:
     digits = cells[:, [1, 3, 4, 5, 6, 7, 8]] - np.uint8(ord("0"))
     if (cells[:, 0] != ord(",")).any() or (cells[:, 2] != ord(".")).any() or (digits > 9).any():  # noqa: PLR2004  # the last digit
         return None
-    scaled: npt.NDArray[np.float64] = digits.astype(np.float32) @ _PLACES
-    return (scaled.astype(np.float64) / 1e6).reshape(-1, classes)
+    scaled = (digits.astype(np.float32) @ _PLACES).astype(np.float64)
+    return scaled.reshape(-1, classes) / 1e6
 
 
 _PLACES = np.array([1e6, 1e5, 1e4, 1e3, 1e2, 1e1, 1], np.float32)

@@ -100,7 +100,7 @@ def tell(line):
 
 
 def write_report(folder):
-    """Wall-clock and CPU seconds, and peak bytes, of ``imgtrain report`` in a process of its own."""
+    """Wall-clock and CPU seconds, and peak bytes, of ``imgtrain report`` by itself."""
     began = time.perf_counter()
     command = [sys.executable, "-m", "imgtrain", "report", str(folder)]
     subprocess.run(command, stdout=subprocess.DEVNULL, check=True)

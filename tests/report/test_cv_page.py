@@ -154,6 +154,7 @@ def test_a_browser_draws_it_and_hears_nothing(cv_run, opened):
 
     page = opened(path)
 
+    page.draw_all()
     assert page.heard == [path.as_uri()]
     drawn = page.eval_on_selector_all("[data-drawn]", "places => places.map(p => p.dataset.figure)")
     assert drawn[:3] == ["cv-scores", "folds-loss", "folds-metric"]
