@@ -77,7 +77,8 @@ def _leaks(leaks: Sequence[LeakedPicture], album: Album) -> str:
         "more than one part</strong>, copied or nearly so: what a model has seen in training it "
         "recognises in the test, and scores flatter. <code>--on-leak fix</code> trains without "
         f"the copies.</p></div><details><summary>Show the copies</summary>"
-        f'<ul class="gallery">{cards}</ul><ul class="paths">{items}</ul>{more}</details>'
+        f'<ul class="gallery">{cards}</ul><ul class="paths" tabindex="0">{items}</ul>{more}'
+        "</details>"
     )
 
 

@@ -79,33 +79,32 @@ def _ends(value: object) -> str:
 
 
 def _scores(found: Sequence[Evaluation]) -> str:
-    columns = [
-        Column("Evaluation", "name"),
-        Column("Part", "name"),
-        Column("Pictures"),
-        *(Column(title, "percent") for title in _SHARES.values()),
-        *(Column(title) for title in _NUMBERS.values()),
-        Column("95% of top-1", "cell"),
-        Column("With", "cell"),
+    """A row an evaluation; columns of which none has a value are left out."""
+    columns: list[tuple[Column, list[Any]]] = [
+        (Column("Evaluation", "name"), [each.label for each in found]),
+        (Column("Part", "name"), [str(each.found.get("part") or "") for each in found]),
+        (Column("Pictures"), [_count(each.found.get("n")) for each in found]),
     ]
-    rows = [
-        [
-            each.label,
-            str(each.found.get("part") or ""),
-            _count(each.found.get("n")),
-            *(number(each.found.get(key)) for key in (_SHARES | _NUMBERS)),
-            _interval(_dict(each.found.get("intervals")).get("top1")),
-            Cell(0, text(", ".join(_how(each.found)) or DASH)),
-        ]
-        for each in found
-    ]
+    for key, title in (_SHARES | _NUMBERS).items():
+        kind = Column(title, "percent") if key in _SHARES else Column(title)
+        values = [number(each.found.get(key)) for each in found]
+        if any(value is not None for value in values):
+            columns.append((kind, values))
+        if key == "top1":
+            ends = [_dict(each.found.get("intervals")).get("top1") for each in found]
+            columns.append((Column("95% interval", "cell"), [_interval(each) for each in ends]))
+    ways = [", ".join(_how(each.found)) for each in found]
+    if any(ways):
+        cells = [Cell(place, text(way or DASH)) for place, way in enumerate(ways)]
+        columns.append((Column("With", "cell"), cells))
     data = "; ".join(
         f"{name(each.label)}: {name(str(each.found['data']))}"
         for each in found
         if each.found.get("data")
     )
     note = f'<p class="note">The data: {data}.</p>' if data else ""
-    return note + sortable("Evaluations", columns, rows)
+    rows = zip(*(values for _, values in columns), strict=True)
+    return note + sortable("Evaluations", [column for column, _ in columns], list(rows))
 
 
 def _interval(ends: object) -> Cell:

@@ -49,7 +49,7 @@ def framed(
                     "pictures": pictures or {},
                 }
             ),
-            "charts": read_template("charts.js"),
+            "charts": read_template("charts.js") if figures else "",
             "script": read_template("report.js"),
         },
     )

@@ -44,7 +44,7 @@ def left_out(run: RunFiles) -> str:
     more = f"<p>and {whole(len(bad) - MOST_ROWS)} more</p>" if len(bad) > MOST_ROWS else ""
     return (
         f"<details><summary>{plural(len(bad), 'picture')} left out: not readable</summary>"
-        f'<ul class="paths">{items}</ul>{more}</details>'
+        f'<ul class="paths" tabindex="0">{items}</ul>{more}</details>'
     )
 
 
@@ -71,7 +71,7 @@ def settings_section(run: RunFiles) -> str:
         "Settings",
         f'<div class="tools">{search("Search the settings")}'
         f"{switch if 'default' in origins.values() else ''}</div>",
-        '<div class="scroll" tabindex="0" role="region" aria-label="Settings">'
+        '<div class="scroll" tabindex="0" role="region" aria-label="Table of settings">'
         '<table class="settings"><caption class="unseen">Settings, their values, who set them, '
         f"and what they mean</caption><thead><tr>{heads}</tr></thead>"
         f"<tbody>{rows}</tbody></table></div>",

@@ -145,7 +145,7 @@ def main():
     parser.add_argument("--folder", type=Path, help="keep the run here, or use the one that is")
     parser.add_argument("--make", action="store_true", help="only make the run")
     asked = parser.parse_args()
-    folder = asked.folder or Path(tempfile.mkdtemp()) / "huge"
+    folder = asked.folder.resolve() if asked.folder else Path(tempfile.mkdtemp()) / "huge"
     if asked.make:
         make_run(folder, asked.classes, asked.pictures)
         return

@@ -161,11 +161,11 @@ def test_a_browser_draws_it_and_hears_nothing(cv_run, opened):
     second = page.locator("[data-legend=folds-loss] button").nth(1)
     assert second.inner_text() == "fold 2"
     second.hover()
-    opacity = "lines => lines.map(line => line.style.opacity)"
-    lines = "[data-figure=folds-loss] .scatterlayer .trace"
-    assert page.eval_on_selector_all(lines, opacity) == ["0.15"] * 2 + ["1"] * 2 + ["0.15"] * 7
+    pale = "lines => lines.map(line => line.classList.contains('pale'))"
+    lines = "[data-figure=folds-loss] .trace"
+    assert page.eval_on_selector_all(lines, pale) == [True] * 2 + [False] * 2 + [True] * 7
     second.click()
-    assert page.locator(lines).count() == 9
+    assert page.locator(f"{lines}:not(.hidden)").count() == 9
 
 
 @pytest.mark.browser
