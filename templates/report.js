@@ -89,7 +89,7 @@
   all("table.sortable thead th").forEach((heading) =>
     heading.querySelector("button").addEventListener("click", () => sort(heading)));
 
-  // A search box leaves the rows that hold all of its words.
+  // A search box leaves the rows that hold all of its words; numbers are not looked at.
   all(".search input:not([data-more])").forEach((input) => {
     const table = input.closest("section").querySelectorAll("table");
     const own = [...table].find((each) => input.compareDocumentPosition(each) & Node.DOCUMENT_POSITION_FOLLOWING);
@@ -99,7 +99,8 @@
       own.classList.toggle("searched", words.length > 0);
       let found = 0;
       [...own.tBodies[0].rows].forEach((row) => {
-        const content = row.textContent.toLowerCase();
+        const names = [...row.cells].filter((cell) => !cell.classList.contains("number"));
+        const content = names.map((cell) => cell.textContent).join(" ").toLowerCase();
         row.hidden = !words.every((word) => content.includes(word));
         if (!row.hidden) found += 1;
       });
@@ -230,13 +231,16 @@
   });
 
   // ---- Print: on paper, in light, with everything drawn and unfolded.
-  let folded = [];
+  let [folded, behind] = [[], []];
   addEventListener("beforeprint", () => {
+    behind = all("[role=tabpanel][hidden]");
+    behind.forEach((panel) => { panel.hidden = false; });
     folded = all("details:not([open])").filter((each) => each.querySelectorAll("tr, li").length <= 60);
     folded.forEach((each) => { each.open = true; });
     places.forEach(draw);
   });
   addEventListener("afterprint", () => {
+    behind.forEach((panel) => { panel.hidden = true; });
     folded.forEach((each) => { each.open = false; });
   });
 

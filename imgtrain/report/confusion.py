@@ -12,7 +12,7 @@ from imgtrain.metrics.confusion import Ints
 from imgtrain.report.album import Album
 from imgtrain.report.markup import Cell, Column, percent, plural, sortable, text, whole
 from imgtrain.report.predictions import Predictions
-from imgtrain.report.selection import confused, one_line
+from imgtrain.report.selection import one_line
 
 MOST_CELLS = 40
 """Classes in the matrix; more would be too small to point at."""
@@ -48,8 +48,8 @@ def confusions(
         classes: The C names.
         album: Where the pictures come from.
     """
-    shown = confused(matrix, MOST_CELLS)
     pairs = _commonest(matrix)
+    shown = _shown(matrix, pairs)
     wanted = dict.fromkeys([*pairs, *((t, p) for t in shown for p in shown if matrix[t, p])])
     cells = {f"{t}-{p}": entry for (t, p), entry in _pictured(rows, wanted, matrix, album).items()}
     note = (
@@ -57,12 +57,23 @@ def confusions(
         "larger the share of the row. Choose a cell to see its pictures."
     )
     if len(classes) > len(shown):
-        note = f"The {len(shown)} classes with the most mistakes, of {whole(len(classes))}. {note}"
+        of = whole(len(classes))
+        note = f"The {len(shown)} classes of the most common confusions, of {of}. {note}"
     table = _matrix(part, matrix, classes, shown)
     figure = f'<div><h3>Confusion matrix</h3>{table}<p class="note">{note}</p></div>'
     return Confusions(
         f'<div class="matrix">{figure}{_list(part, matrix, classes, pairs)}</div>', cells
     )
+
+
+def _shown(matrix: Ints, pairs: Sequence[tuple[int, int]]) -> list[int]:
+    """All classes, or those of the most common confusions and then those with most mistakes."""
+    if len(matrix) <= MOST_CELLS:
+        return list(range(len(matrix)))
+    told = [label for pair in pairs for label in pair]
+    mistakes = matrix.sum(axis=0) + matrix.sum(axis=1) - 2 * matrix.diagonal()
+    told += np.argsort(-mistakes, kind="stable")[:MOST_CELLS].tolist()
+    return sorted(list(dict.fromkeys(told))[:MOST_CELLS])
 
 
 def _commonest(matrix: Ints) -> list[tuple[int, int]]:

@@ -155,7 +155,7 @@ class Column:
 
 
 SEARCHED = 15
-"""Rows above which a table has a search box."""
+"""Rows above which a table of names has a search box."""
 
 
 def sortable(label: str, columns: Sequence[Column], rows: Iterable[Sequence[Any]]) -> str:
@@ -166,16 +166,18 @@ def sortable(label: str, columns: Sequence[Column], rows: Iterable[Sequence[Any]
         for row in rows
     ]
     body = "\n".join(lines)
-    found = search(f"Search: {label.lower()}") if len(lines) > SEARCHED else ""
+    named = any(column.kind in {"name", "link"} for column in columns)
+    low = label.lower()
+    found = search(f"Search: {low}") if named and len(lines) > SEARCHED else ""
     return (
-        f'{found}<div class="scroll" tabindex="0" role="region" aria-label="{label}">'
+        f'{found}<div class="scroll" tabindex="0" role="region" aria-label="Table: {low}">'
         f'<table class="sortable"><caption class="unseen">{label}; a heading sorts the rows'
         f"</caption><thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>"
     )
 
 
 def search(label: str) -> str:
-    """A box that leaves those rows of the table behind it that hold its words."""
+    """A box that leaves those rows of the table behind it whose names hold its words."""
     return (
         f'<p class="search"><input type="search" placeholder="search" aria-label="{label}">'
         '<span role="status"></span></p>'

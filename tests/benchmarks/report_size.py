@@ -110,7 +110,7 @@ def write_report(folder):
 
 
 def open_page(page):
-    """Seconds until the page is parsed, its first charts are drawn, and a click is answered."""
+    """Seconds until the page is parsed, drawn, and has answered a click; and CPU seconds of it."""
     from playwright.sync_api import sync_playwright
 
     program = next(filter(None, map(shutil.which, ("chromium", "google-chrome"))))
@@ -122,19 +122,25 @@ def open_page(page):
         heard = []
         tab.on("console", lambda message: heard.append(message.text))
         tab.on("pageerror", lambda error: heard.append(str(error)))
+        session = tab.context.new_cdp_session(tab)
+        session.send("Performance.enable", {"timeDomain": "threadTicks"})
         began = time.perf_counter()
         tab.goto(page.as_uri(), wait_until="domcontentloaded")
         parsed = time.perf_counter() - began
-        tab.wait_for_selector("html[data-ready]")
+        tab.wait_for_selector("html[data-ready]", state="attached")
         ready = time.perf_counter() - began
-        tab.eval_on_selector("#test-classes thead th:nth-child(5) button", "e => e.click()")
-        tab.wait_for_selector("#test-classes th[aria-sort=ascending]")
-        tab.evaluate("new Promise(done => requestAnimationFrame(() => setTimeout(done)))")
+        tab.evaluate(
+            """() => new Promise((done) => {
+              document.querySelector("#test-classes thead th:nth-child(5) button").click();
+              requestAnimationFrame(() => setTimeout(done));
+            })"""
+        )
         clicked = time.perf_counter() - began
+        told = {m["name"]: m["value"] for m in session.send("Performance.getMetrics")["metrics"]}
         browser.close()
     if heard:
         raise SystemExit(f"the page complains: {heard}")
-    return parsed, ready, clicked
+    return parsed, ready, clicked, told["TaskDuration"]
 
 
 def main():
@@ -160,8 +166,11 @@ def main():
     page = folder / "report.html"
     tell(f"imgtrain report: {seconds:.1f} s, {cpu:.1f} s CPU, peak {peak / 2**20:,.0f} MiB")
     tell(f"report.html: {page.stat().st_size / 1e6:.2f} MB")
-    parsed, ready, clicked = open_page(page)
-    tell(f"parsed {parsed:.2f} s, drawn {ready:.2f} s, first click answered {clicked:.2f} s")
+    parsed, ready, clicked, busy = open_page(page)
+    tell(
+        f"parsed {parsed:.2f} s, drawn {ready:.2f} s, first click answered {clicked:.2f} s"
+        f" ({busy:.2f} s CPU); load {os.getloadavg()[0]:.1f}"
+    )
     if asked.folder is None:
         shutil.rmtree(folder.parent)
 

@@ -59,7 +59,7 @@ def test_labels_that_look_wrong_are_counted(cv_run, page):
 
 def test_every_fold_has_its_row_and_leads_to_its_page(cv_run, page):
     """Sizes, best epoch and scores; the best fold is marked."""
-    table = re.search(r'aria-label="Folds">.*?</table>', page[0], re.DOTALL)[0]
+    table = re.search(r'aria-label="Table: folds">.*?</table>', page[0], re.DOTALL)[0]
 
     assert re.findall(r'<a href="([^"]+)"><bdi>([^<]+)', table) == [
         (f"fold_{n}/report.html", f"Fold {n}{' (best)' if n == 3 else ''}") for n in range(1, 6)

@@ -22,7 +22,11 @@ HOSTILE = [
 ]
 CHARTS = [
     *("loss", "accuracy", "lr"),
-    *("test-roc", "test-pr", "test-reliability", "test-confidence"),
+    *(
+        f"{part}-{c}"
+        for part in ("test", "val")
+        for c in ("roc", "pr", "reliability", "confidence")
+    ),
     "rate",
 ]
 
@@ -39,7 +43,7 @@ def drawn(page) -> list[str]:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_nothing_is_asked_for_and_every_chart_is_drawn(trees, opened, scheme):
-    """One request, the page itself; no word on the console; all charts of the visible part."""
+    """One request, the page itself; no word on the console; all charts of both parts."""
     path = write_page(trees)
 
     page = opened(path, color_scheme=scheme)
@@ -234,10 +238,11 @@ def test_the_reader_chooses_light_or_dark(trees, opened):
 def test_paper_shows_both_parts_and_no_controls(trees, opened):
     """Printing unfolds what is folded, draws what is far, and leaves out what cannot be used."""
     page = opened(write_page(trees))
-    page.draw_all()
+    page.print()
     page.emulate_media(media="print")
 
     assert page.locator("#panel-val").is_visible()
+    assert page.locator("[data-figure=val-roc] .trace").count() == 6
     assert page.locator("#test-curves").is_visible()
     assert page.locator("details:not([open])").count() == 0
     for control in ("nav", ".tabs", ".search input", ".switch", "#theme", "dialog"):
