@@ -15,6 +15,7 @@ from imgtrain.data.index import Index, read_index
 from imgtrain.data.listing import count
 from imgtrain.data.split import make_split
 from imgtrain.errors import DataError, SettingsError
+from imgtrain.files import replacing
 from imgtrain.known_sets import settle_root
 from imgtrain.loading.cache import Nowhere
 from imgtrain.loading.loader import Pictures
@@ -22,7 +23,8 @@ from imgtrain.loading.mix import Mixing, mixed
 from imgtrain.loading.preprocess import Pixels
 from imgtrain.loading.samplewise import View, training_view
 from imgtrain.loading.sampling import draws
-from imgtrain.loading.sheet import Cell, write_sheet
+from imgtrain.loading.sheet import Cell, draw_sheet, write_sheet
+from imgtrain.preparing import Prepared
 from imgtrain.resolve import make_preprocess, measure_statistics, resolve
 from imgtrain.settings.schema import AugmentSettings, Settings
 
@@ -71,13 +73,47 @@ def write_preview(settings: Settings, path: Path, wanted: Wanted) -> None:
     chosen = _chosen(index, split.train, pictures, wanted)
     if not chosen:
         raise DataError(f"{index.root}: no training picture can be read")
-    rows = [_row(index, i, pixels, view, wanted) for i, pixels in chosen]
-    write_sheet(path, rows + _mixed_rows(index, chosen, view, resolved.settings.augment, wanted))
+    write_sheet(path, _rows(index, chosen, view, resolved.settings.augment, wanted))
     console.say(
         f"{count(len(chosen), 'training picture')} of {index.root}, "
         f"{count(wanted.views, 'view')} each, "
         f"policy {settings.augment.policy} by {settings.augment.library}"
     )
+
+
+IN_A_RUN = Wanted(pictures=5, views=5)
+"""How much the report's page shows."""
+
+_WIDEST, _QUALITY = 1000, 80
+"""Of the sheet of a run, in pixels, and as JPEG has it."""
+
+
+def write_contact_sheet(path: Path, ready: Prepared) -> None:
+    """What a training saw, as a small JPEG; nothing if no picture can be read.
+
+    Raises:
+        DiskError: If it cannot be written.
+    """
+    index, view, augment = ready.index, ready.state.train_view, ready.settings.augment
+    pictures = ready.state.loader.pictures
+    chosen = _chosen(index, ready.split.train, pictures, IN_A_RUN, warns=False)
+    if chosen:
+        image = draw_sheet(_rows(index, chosen, view, augment, IN_A_RUN))
+        image.thumbnail((_WIDEST, 2 * _WIDEST))
+        with replacing(path) as handle:
+            image.save(handle, "JPEG", quality=_QUALITY, optimize=True)
+
+
+def _rows(
+    index: Index,
+    chosen: list[tuple[int, Pixels]],
+    view: View,
+    augment: AugmentSettings,
+    wanted: Wanted,
+) -> list[list[Cell]]:
+    """A row a picture, and one of mixed pairs where pictures are mixed."""
+    rows = [_row(index, i, pixels, view, wanted) for i, pixels in chosen]
+    return rows + _mixed_rows(index, chosen, view, augment, wanted)
 
 
 def _without_weights(settings: Settings) -> Settings:
@@ -87,7 +123,12 @@ def _without_weights(settings: Settings) -> Settings:
 
 
 def _chosen(
-    index: Index, train: NDArray[np.int64], pictures: Pictures, wanted: Wanted
+    index: Index,
+    train: NDArray[np.int64],
+    pictures: Pictures,
+    wanted: Wanted,
+    *,
+    warns: bool = True,
 ) -> list[tuple[int, Pixels]]:
     """Readable pictures, a class after the other as long as there are rows."""
     found = []
@@ -95,7 +136,8 @@ def _chosen(
     for i in _in_turn(index, order):
         pixels = pictures.get(i)
         if pixels is None:
-            console.warn(f"cannot read {index.source.path(i)}: {pictures.bad[i]}")
+            if warns:
+                console.warn(f"cannot read {index.source.path(i)}: {pictures.bad[i]}")
             continue
         found.append((i, pixels))
         if len(found) == wanted.pictures:

@@ -56,6 +56,7 @@ from imgtrain.opening import (
     working,
 )
 from imgtrain.preparing import Clock, Ground, Prepared, prepare
+from imgtrain.preview import write_contact_sheet
 from imgtrain.provenance import Origins, record
 from imgtrain.rate_finding import settle_rate
 from imgtrain.report.page import write_page
@@ -285,6 +286,8 @@ class _Job:
             )
             self.clock.lap("score")
         if state.world.is_first:
+            if self.draws:
+                write_contact_sheet(run.path / "contact_sheet.jpg", ready)
             write_json(run.path / "timing.json", self.clock.phases)
             write_page(run.path, read=picture_reader(ready.index), state="finished")
             run.set_status("finished", epochs=ready.settings.train.epochs)

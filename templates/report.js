@@ -1,140 +1,71 @@
 "use strict";
 (() => {
-  const figures = JSON.parse(document.getElementById("figures").textContent);
+  const read = (id) => JSON.parse(document.getElementById(id).textContent);
+  const figures = read("figures");
+  const { curves, cells, pictures } = read("more");
   const all = (selector, root = document) => [...root.querySelectorAll(selector)];
 
-  // Colours of the charts; the first six are safe for colour-blind readers (Okabe & Ito 2008).
-  const themes = {
-    light: {
-      ink: "#1b1e22", muted: "#626a73", line: "#e3e4e1", raised: "#ffffff",
-      palette: ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00",
-        "#7f6fd8", "#8c6d46", "#5a8f29", "#b5485d", "#3a8f94", "#8a8f98"],
-      matrix: [[0, "#f3f6f9"], [0.02, "#e2ecf6"], [0.25, "#b5d0ea"], [0.6, "#4a8ac4"], [1, "#0b4a8c"]],
-    },
-    dark: {
-      ink: "#e8eaec", muted: "#9aa3ab", line: "#2d3236", raised: "#1a1d20",
-      palette: ["#4ea8de", "#f0803c", "#2fc79a", "#e39cc4", "#8fd0f5", "#f0b740",
-        "#a599f0", "#c4a27a", "#8fc45c", "#e0788d", "#62bcc1", "#b3b8c0"],
-      matrix: [[0, "#1a1d20"], [0.02, "#1f2b36"], [0.25, "#214463"], [0.6, "#2d6aa0"], [1, "#5aa5e6"]],
-    },
-  };
+  // ---- Light and dark: as the reader's system has it, or as chosen here.
   const dark = matchMedia("(prefers-color-scheme: dark)");
-  let printing = false;
-  const theme = () => themes[dark.matches && !printing ? "dark" : "light"];
+  const remembered = () => { try { return localStorage.getItem("imgtrain-theme"); } catch { return null; } };
+  const toggle = document.getElementById("theme");
+  const isDark = () => (document.documentElement.dataset.theme || (dark.matches ? "dark" : "light")) === "dark";
+  const dress = () => toggle.setAttribute("aria-pressed", String(isDark()));
+  const known = remembered();
+  if (known === "light" || known === "dark") document.documentElement.dataset.theme = known;
+  toggle.hidden = false;
+  toggle.addEventListener("click", () => {
+    const theme = isDark() ? "light" : "dark";
+    document.documentElement.dataset.theme = theme;
+    try { localStorage.setItem("imgtrain-theme", theme); } catch { /* it lasts as long as the page */ }
+    dress();
+  });
+  dark.addEventListener("change", dress);
 
-  const colourOf = (trace, { palette, ink }) => {
-    const { colour } = trace.meta;
-    return colour === "ink" ? ink : palette[colour % palette.length];
-  };
+  // ---- Charts are drawn when they come near the window.
+  const places = all("[data-figure]").filter((place) => figures[place.dataset.figure]);
+  places.forEach((place) => { place.style.minHeight = `${figures[place.dataset.figure].layout.height}px`; });
+  const draw = (place) => (place.offsetParent ? charts.draw(place, figures[place.dataset.figure]) : undefined);
+  const near = new IntersectionObserver((entries) => entries.forEach((entry) => {
+    if (!entry.isIntersecting) return;
+    near.unobserve(entry.target);
+    draw(entry.target);
+  }), { rootMargin: "400px 0px" });
+  const resized = new ResizeObserver((entries) => entries.forEach(({ target }) => { if (target.dataset.drawn) draw(target); }));
+  function begin() {
+    places.forEach((place) => { near.observe(place); resized.observe(place); });
+    const [low, high] = [-400, innerHeight + 400];
+    places.filter((place) => {
+      const { top, bottom } = place.getBoundingClientRect();
+      return bottom > low && top < high;
+    }).forEach(draw);
+  }
 
-  function dressed(trace, look, hidden) {
-    if (trace.meta.colour === "matrix") return { ...trace, colorscale: look.matrix };
-    const colour = colourOf(trace, look);
-    return {
-      ...trace,
-      visible: !hidden.has(trace.meta.label),
-      line: { ...trace.line, color: colour },
-      marker: { ...trace.marker, color: colour },
+  // A class whose curves are not drawn at first.
+  all("input[data-more]").forEach((input) => {
+    const part = input.dataset.more;
+    const status = input.closest(".search").querySelector("[role=status]");
+    const add = () => {
+      const found = curves[part][input.value];
+      if (!found) return;
+      const missing = ["roc", "pr"].filter((kind, k) => {
+        const figure = figures[`${part}-${kind}`];
+        if (!found[k]) return true;
+        if (figure.data.some((trace) => trace.meta.label === input.value)) return false;
+        const [x, y, value] = found[k];
+        const colour = figure.data.length % 12;
+        figure.data.push({ type: "scatter", mode: "lines", x: x.map((v) => v / 1000), y: y.map((v) => v / 1000), line: { width: 3 }, meta: { colour, label: input.value, value } });
+        draw(document.querySelector(`[data-figure="${part}-${kind}"]`));
+        return false;
+      });
+      status.textContent = missing.length ? `${input.value} has no such curve` : `${input.value} is drawn: ROC ${found[0][2]}, precision-recall ${found[1][2]}`;
+      input.value = "";
     };
-  }
+    input.addEventListener("input", add);
+    input.addEventListener("change", add);
+  });
 
-  function layoutOf(layout, look) {
-    const axis = {
-      gridcolor: look.line, zeroline: false, linecolor: look.line, automargin: true,
-      tickfont: { color: look.muted, size: 11 }, fixedrange: !matchMedia("(pointer: fine)").matches,
-    };
-    const dress = (own = {}) => ({
-      ...axis, ...own,
-      title: { standoff: 8, ...own.title, font: { color: look.muted, size: 12 } },
-    });
-    const { height, ...rest } = layout;
-    return {
-      ...rest,
-      xaxis: dress(layout.xaxis),
-      yaxis: dress(layout.yaxis),
-      shapes: (layout.shapes || []).map((s) => ({ ...s, layer: "above", line: { ...s.line, color: look.muted } })),
-      margin: { l: 44, r: 10, t: 8, b: 40 },
-      showlegend: false,
-      paper_bgcolor: "rgba(0,0,0,0)",
-      plot_bgcolor: "rgba(0,0,0,0)",
-      font: { family: getComputedStyle(document.body).fontFamily, color: look.ink, size: 12 },
-      hoverlabel: { bgcolor: look.raised, bordercolor: look.line, font: { color: look.ink, size: 12 }, align: "left" },
-    };
-  }
-
-  const config = { displaylogo: false, displayModeBar: false, responsive: true };
-  const hiddenIn = new Map();
-
-  function draw(place) {
-    const figure = figures[place.dataset.figure];
-    if (!figure || !place.offsetParent) return Promise.resolve();
-    const look = theme();
-    const hidden = hiddenIn.get(place) || new Set();
-    const data = figure.data.map((trace) => dressed(trace, look, hidden));
-    place.dataset.drawn = "true";
-    place.style.height = `${figure.layout.height}px`;  // plotly fits itself in, also when the window changes
-    return Plotly.react(place, data, layoutOf(figure.layout, look), config).then(() => legend(place, look, hidden));
-  }
-
-  function legend(place, look, hidden) {
-    const box = place.parentElement.querySelector(".legend");
-    const figure = figures[place.dataset.figure];
-    if (!box || figure.data.length < 2) return;
-    const grouped = isGrouped(figure);
-    // of lines that belong together (a fold's), the first one speaks for all
-    const told = figure.data.filter((trace, i, every) =>
-      !grouped || every.findIndex((other) => other.meta.label === trace.meta.label) === i);
-    if (!box.children.length) {
-      told.forEach((trace) => box.append(entry(place, trace, hidden)));
-      hiddenIn.set(place, hidden);
-      if (grouped) highlight(place, box, told);
-    }
-    told.forEach((trace, i) => {
-      const button = box.children[i];
-      const mark = button.querySelector("i");
-      mark.style.borderTopColor = colourOf(trace, look);
-      mark.style.borderTopStyle = (trace.line || {}).dash === "dash" ? "dashed" : "solid";
-      button.setAttribute("aria-pressed", String(!hidden.has(trace.meta.label)));
-    });
-  }
-
-  const isGrouped = (figure) => Boolean((figure.layout.meta || {}).grouped);
-
-  // Pointing at a line, or at its entry in the legend, makes the others pale.
-  function highlight(place, box, told) {
-    const pale = (label) => all(".scatterlayer .trace", place).forEach((line) => {
-      const own = line.__data__[0].trace.meta.label;  // as d3 binds it
-      line.style.opacity = label === undefined || own === label ? 1 : 0.15;
-    });
-    place.on("plotly_hover", (event) => pale(event.points[0].data.meta.label));
-    place.on("plotly_unhover", () => pale());
-    [...box.children].forEach((button, i) => {
-      for (const event of ["pointerenter", "focus"]) button.addEventListener(event, () => pale(told[i].meta.label));
-      for (const event of ["pointerleave", "blur"]) button.addEventListener(event, () => pale());
-    });
-  }
-
-  function entry(place, trace, hidden) {
-    const button = document.createElement("button");
-    const words = document.createElement("span");
-    button.type = "button";
-    words.textContent = trace.meta.label;
-    button.append(document.createElement("i"), words);
-    if (trace.meta.value) {
-      const value = document.createElement("em");
-      value.textContent = trace.meta.value;
-      button.append(value);
-    }
-    button.addEventListener("click", () => {
-      if (!hidden.delete(trace.meta.label)) hidden.add(trace.meta.label);
-      draw(place);
-    });
-    return button;
-  }
-
-  const drawAll = () => Promise.all(all("[data-figure]").map(draw));
-
-  // A click on a heading sorts; a second one turns the order; what is undefined stays last.
+  // ---- Tables: a click on a heading sorts; a second one turns the order; what is undefined stays last.
   function sort(heading) {
     const table = heading.closest("table");
     const column = heading.cellIndex;
@@ -143,18 +74,110 @@
     all("thead th", table).forEach((other) => other.setAttribute("aria-sort", "none"));
     heading.setAttribute("aria-sort", order);
     const sign = order === "ascending" ? 1 : -1;
-    const value = (row) => row.cells[column].dataset.value;
-    const compare = numeric
-      ? (a, b) => Number(a) - Number(b)
-      : new Intl.Collator(undefined, { numeric: true }).compare;
-    const rows = all("tbody tr", table).sort((one, other) => {
-      const [a, b] = [value(one), value(other)];
+    const compare = numeric ? (a, b) => a - b : new Intl.Collator(undefined, { numeric: true }).compare;
+    const rows = [...table.tBodies[0].rows].map((row) => {
+      const { value } = row.cells[column].dataset;
+      return { row, value: numeric && value !== undefined ? Number(value) : value };
+    });
+    rows.sort((one, other) => {
+      const [a, b] = [one.value, other.value];
       if (a === undefined || b === undefined) return (a === undefined) - (b === undefined);
       return sign * compare(a, b);
     });
-    table.tBodies[0].append(...rows);
+    table.tBodies[0].append(...rows.map(({ row }) => row));
   }
+  all("table.sortable thead th").forEach((heading) =>
+    heading.querySelector("button").addEventListener("click", () => sort(heading)));
 
+  // A search box leaves the rows that hold all of its words; numbers are not looked at.
+  all(".search input:not([data-more])").forEach((input) => {
+    const table = input.closest("section").querySelectorAll("table");
+    const own = [...table].find((each) => input.compareDocumentPosition(each) & Node.DOCUMENT_POSITION_FOLLOWING);
+    const status = input.closest(".search").querySelector("[role=status]");
+    input.addEventListener("input", () => {
+      const words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
+      own.classList.toggle("searched", words.length > 0);
+      let found = 0;
+      [...own.tBodies[0].rows].forEach((row) => {
+        const names = [...row.cells].filter((cell) => !cell.classList.contains("number"));
+        const content = names.map((cell) => cell.textContent).join(" ").toLowerCase();
+        row.hidden = !words.every((word) => content.includes(word));
+        if (!row.hidden) found += 1;
+      });
+      status.textContent = words.length ? `${found.toLocaleString("en")} of ${own.tBodies[0].rows.length.toLocaleString("en")}` : "";
+    });
+  });
+
+  // ---- The confusion matrix: arrow keys go from cell to cell, Enter shows the cell's pictures.
+  all("table.confusion").forEach((table) => {
+    const first = table.querySelector("button");
+    if (first) first.tabIndex = 0;
+    table.addEventListener("keydown", (event) => {
+      const [down, right] = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key] || [];
+      const cell = event.target.closest("td");
+      if (down === undefined || !cell) return;
+      event.preventDefault();
+      let [row, column] = [cell.parentElement.sectionRowIndex, cell.cellIndex];
+      for (;;) {
+        [row, column] = [row + down, column + right];
+        const next = table.tBodies[0].rows[row]?.cells[column];
+        if (!next || next.tagName !== "TD") return;
+        const button = next.querySelector("button");
+        if (button) {
+          event.target.tabIndex = -1;
+          button.tabIndex = 0;
+          button.focus();
+          return;
+        }
+      }
+    });
+  });
+
+  const dialog = document.getElementById("cell");
+  const element = (name, attributes = {}, ...children) => {
+    const node = document.createElement(name);
+    Object.assign(node, attributes);
+    node.append(...children);
+    return node;
+  };
+  function show(button) {
+    const [part, key] = button.dataset.cell.split(" ");
+    const entries = cells[part]?.[key] || [];
+    const title = button.getAttribute("aria-label");
+    dialog.querySelector("h2").textContent = title;
+    const shown = entries.filter(([, , number]) => number !== null);
+    const items = shown.map(([path, prob, number]) => {
+      const known = document.getElementById(`picture-${number}`);
+      const image = element("img", { src: known ? known.src : pictures[number], alt: `${title}: ${path}` });
+      if (known?.classList.contains("tiny")) image.className = "tiny";
+      image.addEventListener("load", () => image.classList.toggle("tiny", image.naturalWidth < 64));
+      const name = element("p", { className: "path", title: path }, element("bdi", {}, path));
+      return element("li", {}, image, element("p", {}, element("b", {}, `${(100 * prob).toFixed(1)}%`)), name);
+    });
+    dialog.querySelector(".gallery").replaceChildren(...items);
+    const rest = entries.filter(([, , number]) => number === null);
+    dialog.querySelector(".paths").replaceChildren(...rest.map(([path, prob]) =>
+      element("li", {}, element("bdi", {}, path), element("small", {}, ` ${(100 * prob).toFixed(1)}%`))));
+    const every = Number(button.textContent.replace(/\D/g, ""));
+    dialog.querySelector(".note").textContent = every > entries.length
+      ? `${entries.length} of ${every.toLocaleString("en")}; predictions_${part}.csv lists all.` : "";
+    dialog.showModal();
+    dialog.scrollTop = 0;
+  }
+  all("button[data-cell]").forEach((button) => button.addEventListener("click", () => show(button)));
+  dialog.querySelector("button").addEventListener("click", () => dialog.close());
+  dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
+
+  // ---- Galleries: where the model looked, over the picture.
+  all("button.overlay").forEach((button) => button.addEventListener("click", () => {
+    const on = button.getAttribute("aria-pressed") !== "true";
+    const [picture, overlay] = all("img", button.parentElement);
+    button.setAttribute("aria-pressed", String(on));
+    picture.hidden = on;
+    overlay.hidden = !on;
+  }));
+
+  // ---- Tabs and navigation.
   function choose(tab) {
     all("[role=tab]").forEach((other) => {
       const own = other === tab;
@@ -162,7 +185,6 @@
       other.tabIndex = own ? 0 : -1;
       document.getElementById(other.getAttribute("aria-controls")).hidden = !own;
     });
-    drawAll();
     watch();
   }
 
@@ -182,13 +204,15 @@
     observer = new IntersectionObserver((entries) => {
       const seen = entries.find((e) => e.isIntersecting);
       if (!seen) return;
-      links.forEach((link) => link.classList.toggle("here", link === targets.get(seen.target)));
+      links.forEach((link) => {
+        const own = link === targets.get(seen.target);
+        link.classList.toggle("here", own);
+        if (own) link.setAttribute("aria-current", "true");
+        else link.removeAttribute("aria-current");
+      });
     }, { rootMargin: "-30% 0px -65% 0px" });
     targets.forEach((_, target) => observer.observe(target));
   }
-
-  all("table.sortable thead th").forEach((heading) =>
-    heading.querySelector("button").addEventListener("click", () => sort(heading)));
   all("[role=tab]").forEach((tab, i, tabs) => {
     tab.addEventListener("click", () => choose(tab));
     tab.addEventListener("keydown", (event) => {
@@ -205,9 +229,23 @@
     button.addEventListener("click", () => navigator.clipboard.writeText(`${source.textContent}\n`)
       .then(() => { button.textContent = "Copied"; }, () => getSelection().selectAllChildren(source)));
   });
-  dark.addEventListener("change", drawAll);
-  addEventListener("beforeprint", () => { printing = true; drawAll(); });
-  addEventListener("afterprint", () => { printing = false; drawAll(); });
+
+  // ---- Print: on paper, in light, with everything drawn and unfolded.
+  let [folded, behind] = [[], []];
+  addEventListener("beforeprint", () => {
+    behind = all("[role=tabpanel][hidden]");
+    behind.forEach((panel) => { panel.hidden = false; });
+    folded = all("details:not([open])").filter((each) => each.querySelectorAll("tr, li").length <= 60);
+    folded.forEach((each) => { each.open = true; });
+    places.forEach(draw);
+  });
+  addEventListener("afterprint", () => {
+    behind.forEach((panel) => { panel.hidden = true; });
+    folded.forEach((each) => { each.open = false; });
+  });
+
   watch();
-  drawAll().then(() => { document.documentElement.dataset.ready = "true"; });
+  dress();
+  begin();
+  document.documentElement.dataset.ready = "true";
 })();

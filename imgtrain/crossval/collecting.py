@@ -33,7 +33,8 @@ from imgtrain.metrics.over_folds import over_folds
 from imgtrain.metrics.scores import score
 from imgtrain.provenance import Origins
 from imgtrain.report.cv_page import write_cv_page
-from imgtrain.report.reading import Predictions, RunFiles, read_run
+from imgtrain.report.predictions import Predictions
+from imgtrain.report.reading import RunFiles, read_run
 from imgtrain.rundir import RunDir
 from imgtrain.scoring import picture_reader, write_bad
 from imgtrain.settings.schema import Settings

@@ -10,7 +10,7 @@ from typing import Any
 from imgtrain import console
 from imgtrain.files import replacing, write_csv, write_text
 from imgtrain.metrics.confusion import Floats, Ints
-from imgtrain.report.reading import Predictions
+from imgtrain.report.predictions import Predictions
 from imgtrain.report.results import classification_report, write_results
 from imgtrain.rundir import RunDir
 

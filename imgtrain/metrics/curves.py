@@ -92,16 +92,34 @@ def _pr(steps: _Steps) -> Curve | None:
     return Curve(x, _interleave(falling, precision), average)
 
 
-def _of_class(labels: Ints, probs: Floats, index: int) -> _Steps:
-    own = labels == index
-    return _steps(probs[own, index], probs[~own, index])
+_TOGETHER = 64
+"""Classes whose columns are laid side by side in memory at a time."""
 
 
-def _micro(labels: Ints, probs: Floats) -> _Steps:
-    """Every (picture, class) pair is one yes-or-no question."""
-    truth = np.zeros(probs.shape, dtype=bool)
-    truth[np.arange(labels.size), labels] = True
-    return _steps(probs[truth], probs[~truth])
+def _every(labels: Ints, probs: Floats) -> tuple[list[_Steps], _Steps]:
+    """Each class against the rest; and every (picture, class) pair as one yes-or-no question.
+
+    Columns are looked at some at a time: the whole table is never copied.
+    """
+    own = probs[np.arange(labels.size), labels]
+    scores, counts = np.unique(own, return_counts=True)
+    scores, counts = scores[::-1], counts[::-1]
+    above, at = np.zeros(scores.size, np.int64), np.zeros(scores.size, np.int64)
+    steps: list[_Steps] = []
+    for first in range(0, probs.shape[1], _TOGETHER):
+        columns = np.ascontiguousarray(probs[:, first : first + _TOGETHER].T)
+        others = []
+        for index, column in enumerate(columns, start=first):
+            mine = labels == index
+            others.append(column[~mine])
+            steps.append(_steps(column[mine], others[-1]))
+        negative = np.concatenate(others)
+        negative.sort()
+        above += negative.size - np.searchsorted(negative, scores, side="right")
+        at += negative.size - np.searchsorted(negative, scores, side="left")
+    negatives = labels.size * (probs.shape[1] - 1)
+    hits = np.cumsum(counts)
+    return steps, _Steps(hits=hits, above=above, at=at, positives=labels.size, negatives=negatives)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,8 +185,7 @@ def curves(labels: Ints, probs: Floats) -> Curves:
         labels: Shape (N,), in [0, C).
         probs: Shape (N, C), higher means more likely.
     """
-    steps = [_of_class(labels, probs, index) for index in range(probs.shape[1])]
-    micro = _micro(labels, probs)
+    steps, micro = _every(labels, probs)
     return Curves(
         roc=tuple(map(_roc, steps)),
         roc_micro=_roc(micro),

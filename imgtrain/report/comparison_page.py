@@ -239,7 +239,7 @@ def _gaps(contenders: Sequence[Contender], pairs: Sequence[Pair]) -> str:
         f'<th scope="col"{"" if h in {"Score", "By"} else NUMBER}>{h}</th>' for h in heads
     )
     return (
-        '<div class="scroll" tabindex="0" role="region" aria-label="Differences"><table>'
+        '<div class="scroll" tabindex="0" role="region" aria-label="Table: differences"><table>'
         f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
     )
 

@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 from imgtrain.ensemble_file import check_classes
 from imgtrain.errors import DataError, RunError, SettingsError
-from imgtrain.report.reading import RunFiles, read_object, read_rows, read_run
+from imgtrain.report.predictions import read_rows
+from imgtrain.report.reading import RunFiles, read_object, read_run
 from imgtrain.rundir import RunDir
 
 Answers = Mapping[str, tuple[str, str]]

@@ -10,6 +10,7 @@ from typing import Any
 
 from imgtrain.files import write_text
 from imgtrain.metrics.label_quality import BELIEVED, agreement, label_noise, likely_wrong
+from imgtrain.report.album import Album
 from imgtrain.report.cv_figures import METRICS, curve_figures, scores_figure
 from imgtrain.report.cv_reading import CvFiles, Fold, read_cv
 from imgtrain.report.figures import Figure
@@ -30,8 +31,9 @@ from imgtrain.report.markup import (
     whole,
 )
 from imgtrain.report.outcome import MOST_ROWS, outcome
-from imgtrain.report.overview import findings, headline, pill
+from imgtrain.report.overview import findings, headline, part_to_show, pill
 from imgtrain.report.record import data_facts, environment_section, left_out, settings_section
+from imgtrain.report.times import times_section
 
 _SHARES = {
     "top1": "Accuracy (top-1)",
@@ -68,11 +70,13 @@ def write_cv_page(folder: Path, *, read: Reader | None = None, state: str | None
 
 
 def _rendered(cv: CvFiles, read: Reader | None) -> str:
+    album = Album(read)
     outcomes = {
         part: found
         for part in ("test", "oof")
-        if (found := outcome(cv.run, part, read)) is not None
+        if (found := outcome(cv.run, part, cv.run.predictions.get(part), album)) is not None
     }
+    lead = outcomes.get(part_to_show(cv.run) or "")
     figures = curve_figures(cv)
     learning = _learning(cv, figures)
     compared = scores_figure(cv)
@@ -82,16 +86,21 @@ def _rendered(cv: CvFiles, read: Reader | None) -> str:
         figures.update(found.figures)
     body = [
         section(
-            "overview", "How good the ensemble is", headline(cv.run), findings(cv.run), _doubts(cv)
+            "overview",
+            "How good the ensemble is",
+            headline(cv.run),
+            findings(cv.run, lead.notable if lead is not None else ()),
+            _doubts(cv),
         ),
         section("folds", "Folds", _means(cv), _compared(compared), _fold_table(cv)),
         section("learning", "How the folds learned", learning),
         parts(outcomes),
         _data(cv),
+        times_section(cv.run, figures),
         settings_section(cv.run),
         environment_section(cv.run),
     ]
-    return framed(cv.run.name, _header(cv), body, outcomes, figures)
+    return framed(cv.run.name, _header(cv), body, outcomes, figures, pictures=album.cells)
 
 
 def _header(cv: CvFiles) -> str:

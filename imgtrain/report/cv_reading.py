@@ -13,15 +13,8 @@ from imgtrain.checking.out_of_fold import NAME, OutOfFold, read_out_of_fold
 from imgtrain.errors import RunError
 from imgtrain.metrics.scores import score
 from imgtrain.report.plots import History
-from imgtrain.report.reading import (
-    Predictions,
-    RunFiles,
-    read_history,
-    read_object,
-    read_predictions,
-    read_rows,
-    read_run,
-)
+from imgtrain.report.predictions import Predictions, read_predictions, read_rows
+from imgtrain.report.reading import RunFiles, read_history, read_object, read_run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,8 +1,7 @@
-"""The page's charts as plotly figures: plain data, coloured in the page (light or dark).
+"""The page's charts in the form of plotly's JSON: plain data, drawn and coloured in the page.
 
-``meta`` tells the page how to show a trace: ``colour`` is a place in its palette, ``ink`` (the
-colour of text) or ``matrix`` (the scale of the confusion matrix); ``label`` and ``value`` are
-what the legend says.
+``meta`` tells the page how to show a trace: ``colour`` is a place in its palette, or ``ink`` (the
+colour of text); ``label`` and ``value`` are what the legend says.
 """
 
 from __future__ import annotations
@@ -14,18 +13,19 @@ from typing import Any
 import numpy as np
 
 from imgtrain.metrics.calibration import reliability
-from imgtrain.metrics.confusion import Floats, Ints, ratio
+from imgtrain.metrics.confusion import Floats
 from imgtrain.metrics.curves import Curve, Curves
 from imgtrain.report.plots import History
-from imgtrain.report.reading import Predictions
-from imgtrain.report.selection import confused, hardest, one_line
+from imgtrain.report.predictions import Predictions
+from imgtrain.report.selection import hardest, one_line
 
 Figure = dict[str, Any]
 
-MOST_CELLS = 40
-"""Classes in the matrix; more would be too small to point at."""
+MOST_LINES = 1000
+"""Classes whose curves a page holds: those of the lowest average precision."""
 
-_ANNOTATED = 20
+_POINTS = 60
+"""Of a curve that is drawn when it is asked for."""
 
 
 def literal(name: str, most: int | None = 40) -> str:
@@ -80,6 +80,41 @@ def shown_classes(drawn: Curves) -> list[int]:
     return hardest(drawn.pr)
 
 
+def other_curves(drawn: Curves, classes: Sequence[str]) -> dict[str, Any]:
+    """Both curves of the classes that are not drawn at first, in thousandths, by name.
+
+    A class that has no negatives has no ROC curve: null stands for it.
+    """
+    shown = set(shown_classes(drawn))
+    left = [i for i in hardest(drawn.pr, MOST_LINES) if i not in shown]
+    return {
+        one_line(classes[i]): [_thousandths(curve) for curve in (drawn.roc[i], drawn.pr[i])]
+        for i in left
+    }
+
+
+def _thousandths(curve: Curve | None) -> list[Any] | None:
+    if curve is None:
+        return None
+    thin = curve.thinned(_POINTS)
+    x, y = (np.rint(1000 * axis).astype(np.int64).tolist() for axis in (thin.x, thin.y))
+    return [x, y, f"{curve.area:.3f}"]
+
+
+def told(figure: Figure | None) -> str:
+    """What a figure shows, in words: where its lines begin and end, or what sums them up."""
+    lines = []
+    for trace in (figure or {"data": []})["data"]:
+        meta = trace["meta"]
+        known = [value for value in trace["y"] if value is not None]
+        if meta.get("value"):
+            lines.append(f"{meta['label']} {meta['value']}")
+        elif meta.get("label") and known:
+            ends = " to ".join(f"{value:.3g}" for value in dict.fromkeys((known[0], known[-1])))
+            lines.append(f"{meta['label']} {ends}")
+    return ", ".join(lines)
+
+
 def roc_figure(drawn: Curves, classes: Sequence[str]) -> Figure:
     """ROC of the shown classes, their macro and micro average, and the line of a coin."""
     means = {"macro average": drawn.roc_macro, "micro average": drawn.roc_micro}
@@ -108,57 +143,11 @@ def pr_figure(drawn: Curves, classes: Sequence[str]) -> Figure:
     }
 
 
-def confusion_figure(matrix: Ints, classes: Sequence[str]) -> Figure:
-    """The matrix as a heat map: colour is the share of the true class."""
-    totals = matrix.sum(axis=1)
-    share = np.nan_to_num(ratio(matrix, np.broadcast_to(totals[:, None], matrix.shape)))
-    shown = confused(matrix, MOST_CELLS)
-    cells = np.ix_(shown, shown)
-    names = [literal(classes[i], 22) for i in shown]
-    places = list(range(len(shown)))
-    angle = -45 if sum(map(len, names)) > 40 else 0  # noqa: PLR2004  # letters beside each other
-    axis = {"tickvals": places, "ticktext": names, "showgrid": False, "zeroline": False}
-    hover = [
-        [f"{names[r]} taken for {names[c]}" if r != c else f"{names[r]} recognised" for c in places]
-        for r in places
-    ]
-    counts = matrix[cells]
-    heat: dict[str, Any] = {
-        "type": "heatmap",
-        "x": places,
-        "y": places,
-        "z": np.round(share[cells], 4).tolist(),
-        "zmin": 0,
-        "zmax": 1,
-        "customdata": counts.tolist(),
-        "hovertext": hover,
-        "hovertemplate": (
-            "%{hovertext}<br>%{customdata} pictures, %{z:.1%} of the class<extra></extra>"
-        ),
-        "xgap": 1,
-        "ygap": 1,
-        "meta": {"colour": "matrix"},
-        "showscale": False,
-    }
-    if len(shown) <= _ANNOTATED:
-        heat["text"] = [[str(n) if n else "" for n in row] for row in counts.tolist()]
-        heat["texttemplate"] = "%{text}"
-    return {
-        "data": [heat],
-        "layout": {
-            "xaxis": {**axis, "title": {"text": "predicted"}, "tickangle": angle},
-            "yaxis": {**axis, "title": {"text": "true"}, "autorange": "reversed"},
-            "height": int(np.clip(200 + 26 * len(shown), 320, 900)),
-        },
-    }
-
-
-def reliability_figure(rows: Predictions) -> Figure:
-    """How often the model is right, by how sure it is; fuller bars hold more pictures."""
+def reliability_figures(rows: Predictions) -> tuple[Figure, Figure]:
+    """How often the model is right, by how sure it is; and how many pictures that is."""
     groups = reliability(rows.probs.max(axis=1), rows.predicted == rows.labels)
     full = np.flatnonzero(groups.counts)
     middle = (groups.edges[:-1] + groups.edges[1:]) / 2
-    weight = np.sqrt(groups.counts[full] / groups.counts.max())
     perfect = {
         "type": "line",
         "x0": 0,
@@ -170,36 +159,63 @@ def reliability_figure(rows: Predictions) -> Figure:
     bars = {
         "type": "bar",
         "x": _rounded(middle[full]),
-        "y": _rounded(groups.accuracy[full]),
         "width": [round(0.92 / groups.counts.size, 4)] * full.size,
         "customdata": [
             [round(float(groups.confidence[i]), 4), int(groups.counts[i])] for i in full.tolist()
         ],
+        "meta": {"colour": 0},
+    }
+    right = {
+        "y": _rounded(groups.accuracy[full]),
         "hovertemplate": (
             "%{customdata[0]:.1%} sure on average<br>%{y:.1%} right<br>"
             "%{customdata[1]} pictures<extra></extra>"
         ),
-        "meta": {"colour": 0},
-        "marker": {"opacity": _rounded(0.25 + 0.75 * weight)},
     }
-    return {
-        "data": [bars],
-        "layout": {
-            "xaxis": _unit_axis("confidence"),
-            "yaxis": _unit_axis("share that is right"),
-            "shapes": [perfect],
-            "height": 330,
+    many = {
+        "y": groups.counts[full].tolist(),
+        "hovertemplate": "%{y} pictures, %{customdata[0]:.1%} sure on average<extra></extra>",
+        "meta": {"colour": 11},
+    }
+    return (
+        {
+            "data": [bars | right],
+            "layout": {
+                "xaxis": {**_unit_axis("confidence"), "title": {}},
+                "yaxis": _unit_axis("share that is right"),
+                "shapes": [perfect],
+                "height": 230,
+            },
         },
-    }
+        {
+            "data": [bars | many],
+            "layout": {
+                "xaxis": _unit_axis("confidence"),
+                "yaxis": {"title": {"text": "pictures"}},
+                "height": 130,
+            },
+        },
+    )
 
 
 _FEW_EPOCHS = 10
 """Up to here every epoch has its tick: else plotly puts some at half epochs."""
 
 
-def _history_figure(
+def history_figure(
     rows: History, columns: Mapping[str, tuple[str, int]], best: int | None, **axis: Any
 ) -> Figure | None:
+    """Columns of the history over the epochs, with a dotted line at the best one.
+
+    Args:
+        rows: The epochs.
+        columns: What each column is called, and its colour.
+        best: The epoch whose weights count.
+        axis: Of the values, as plotly has it.
+
+    Returns:
+        None where no column has a value.
+    """
     lines = []
     for column, (name, colour) in columns.items():
         points = [(row["epoch"], row[column]) for row in rows if row.get(column) is not None]
@@ -234,10 +250,10 @@ def _history_figure(
 def history_figures(rows: History, best: int | None) -> dict[str, Figure]:
     """Losses, accuracies and the learning rate over the epochs; a dotted line at the best one."""
     figures = {
-        "loss": _history_figure(
+        "loss": history_figure(
             rows, {"train_loss": ("training", 0), "val_loss": ("validation", 1)}, best
         ),
-        "accuracy": _history_figure(
+        "accuracy": history_figure(
             rows,
             {
                 "train_top1": ("training top-1", 0),
@@ -247,6 +263,6 @@ def history_figures(rows: History, best: int | None) -> dict[str, Figure]:
             best,
             tickformat=".0%",
         ),
-        "lr": _history_figure(rows, {"lr": ("learning rate", 3)}, best, tickformat="~e"),
+        "lr": history_figure(rows, {"lr": ("learning rate", 3)}, best, tickformat="~e"),
     }
     return {name: figure for name, figure in figures.items() if figure is not None}

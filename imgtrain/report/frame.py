@@ -20,6 +20,8 @@ def framed(
     body: Sequence[str],
     outcomes: Mapping[str, Outcome],
     figures: Mapping[str, Figure],
+    *,
+    pictures: Mapping[int, str] | None = None,
 ) -> str:
     """A whole page.
 
@@ -29,9 +31,8 @@ def framed(
         body: The sections, from `section` and `parts`.
         outcomes: The scored parts that the body shows.
         figures: Every figure that the body has a place for.
+        pictures: Those that only cells of matrices show, by number.
     """
-    from plotly.offline import get_plotlyjs
-
     return filled(
         "report.html",
         {
@@ -41,7 +42,14 @@ def framed(
             "navigation": _navigation(body, outcomes),
             "body": "\n".join(body),
             "figures": embedded(figures),
-            "plotly": get_plotlyjs() if figures else "",
+            "more": embedded(
+                {
+                    "curves": {part: found.more for part, found in outcomes.items()},
+                    "cells": {part: found.cells for part, found in outcomes.items()},
+                    "pictures": pictures or {},
+                }
+            ),
+            "charts": read_template("charts.js") if figures else "",
             "script": read_template("report.js"),
         },
     )

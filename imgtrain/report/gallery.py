@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from imgtrain.errors import ImgtrainError
-from imgtrain.report.reading import Predictions
+from imgtrain.report.predictions import Predictions
 
 if TYPE_CHECKING:
     from imgtrain.data.index import Source
@@ -96,8 +96,14 @@ class Thumbnail:
     height: int
 
 
-def thumbnail(read: Reader | None, path: str) -> Thumbnail | None:
-    """The picture, small enough for the page; None where it cannot be read any more."""
+def thumbnail(read: Reader | None, path: str, side: int = SIDE) -> Thumbnail | None:
+    """The picture, small enough for the page; None where it cannot be read any more.
+
+    Args:
+        read: Its bytes.
+        path: Which one.
+        side: Its shorter side in pixels at most.
+    """
     from PIL import Image
 
     from imgtrain.data.decode import BadImage, decode
@@ -106,12 +112,12 @@ def thumbnail(read: Reader | None, path: str) -> Thumbnail | None:
         return None
     try:
         pixels = decode(
-            read(path), channels=3, background=(255, 255, 255), max_pixels=MOST_PIXELS, side=SIDE
+            read(path), channels=3, background=(255, 255, 255), max_pixels=MOST_PIXELS, side=side
         )
     except (OSError, KeyError, ValueError, BadImage, ImgtrainError):
         return None
     picture = Image.fromarray(pixels)
-    picture.thumbnail((2 * SIDE, 2 * SIDE))
+    picture.thumbnail((2 * side, 2 * side))
     data = io.BytesIO()
     picture.save(data, format="JPEG", quality=80, optimize=True)
     uri = "data:image/jpeg;base64," + base64.b64encode(data.getvalue()).decode("ascii")

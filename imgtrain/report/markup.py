@@ -77,14 +77,26 @@ def section(anchor: str, title: str, *parts: str) -> str:
     )
 
 
-def chart(figure: str, title: str, *, legend: bool = True, note: str = "") -> str:
-    """A place for the figure of that name, with its legend below."""
+def chart(
+    figure: str, title: str, *, legend: bool = True, note: str = "", told: str = "", more: str = ""
+) -> str:
+    """A place for the figure of that name, with its legend below.
+
+    Args:
+        figure: Its name among the figures of the page.
+        title: HTML.
+        legend: Whether its lines are named.
+        note: HTML below it.
+        told: What it shows, in words, for those who cannot see it; not escaped.
+        more: HTML between the legend and the note.
+    """
     caption = f"<figcaption>{note}</figcaption>" if note else ""
     marks = f'<div class="legend" data-legend="{figure}"></div>' if legend else ""
+    label = f"{title}: {text(told)}" if told else title
     return (
         f'<figure class="chart"><h3>{title}</h3>'
-        f'<div class="plot" role="img" aria-label="{title}" data-figure="{figure}"></div>'
-        f"{marks}{caption}</figure>"
+        f'<div class="plot" role="img" aria-label="{label}" data-figure="{figure}"></div>'
+        f"{marks}{more}{caption}</figure>"
     )
 
 
@@ -95,15 +107,23 @@ def definitions(pairs: Iterable[tuple[str, str]]) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Cell:
+    """A value of a table with HTML of its own, and its place in the order."""
+
+    order: float
+    html: str
+
+
+@dataclass(frozen=True, slots=True)
 class Column:
     """A column of a sortable table: its heading, and how its values are written.
 
     With a bar, values are pairs: the number, and the share of the cell that the bar fills. A link
-    is a pair, too: its words, and where it leads (None: nowhere).
+    is a pair, too: its words, and where it leads (None: nowhere). A cell is a `Cell`.
     """
 
     title: str
-    kind: Literal["name", "link", "number", "percent", "bar"] = "number"
+    kind: Literal["name", "link", "number", "percent", "bar", "cell"] = "number"
 
     def head(self) -> str:
         """The heading, a button that sorts."""
@@ -119,6 +139,8 @@ class Column:
             words, target = value
             shown = name(words) if target is None else f'<a href="{text(target)}">{name(words)}</a>'
             return f'<th scope="row" data-value="{text(words)}">{shown}</th>'
+        if isinstance(value, Cell):
+            return f'<td class="number" data-value="{value.order:.6g}">{value.html}</td>'
         number, share = value if self.kind == "bar" else (value, None)
         if number is None:
             return f'<td class="number">{DASH}</td>'
@@ -132,15 +154,31 @@ class Column:
         return decimal(number) if isinstance(number, float) else whole(number)
 
 
+SEARCHED = 15
+"""Rows above which a table of names has a search box."""
+
+
 def sortable(label: str, columns: Sequence[Column], rows: Iterable[Sequence[Any]]) -> str:
     """A table that a click on a heading sorts; what is undefined always comes last."""
     head = "".join(column.head() for column in columns)
-    body = "\n".join(
+    lines = [
         "<tr>" + "".join(c.cell(v) for c, v in zip(columns, row, strict=True)) + "</tr>"
         for row in rows
-    )
+    ]
+    body = "\n".join(lines)
+    named = any(column.kind in {"name", "link"} for column in columns)
+    low = label.lower()
+    found = search(f"Search: {low}") if named and len(lines) > SEARCHED else ""
     return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{label}">'
-        f'<table class="sortable"><thead><tr>{head}</tr></thead>\n'
-        f"<tbody>\n{body}\n</tbody></table></div>"
+        f'{found}<div class="scroll" tabindex="0" role="region" aria-label="Table: {low}">'
+        f'<table class="sortable"><caption class="unseen">{label}; a heading sorts the rows'
+        f"</caption><thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>"
+    )
+
+
+def search(label: str) -> str:
+    """A box that leaves those rows of the table behind it whose names hold its words."""
+    return (
+        f'<p class="search"><input type="search" placeholder="search" aria-label="{label}">'
+        '<span role="status"></span></p>'
     )

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
-from imgtrain.metrics.confusion import confusion_matrix
 from imgtrain.report.markup import DASH, decimal, duration, name, percent, plural, text
-from imgtrain.report.reading import PARTS, Predictions, RunFiles
+from imgtrain.report.reading import PARTS, RunFiles
 
 _STATES = {
     "finished": "finished",
@@ -122,22 +119,24 @@ def _plain_card(title: str, value: str, note: str) -> str:
     )
 
 
-def findings(run: RunFiles) -> str:
-    """A few plain sentences on where the model fails."""
+def findings(run: RunFiles, notable: Sequence[str] = ()) -> str:
+    """A few plain sentences on where the model fails.
+
+    Args:
+        run: What its folder says.
+        notable: What the predictions of the part that is shown say; HTML.
+    """
     part = part_to_show(run)
-    found = [] if part is None else list(_findings(run, part))
+    found = [] if part is None else list(_findings(run, part, notable))
     if not found:
         return ""
     items = "".join(f"<li>{sentence}</li>" for sentence in found)
     return f'<h3>What stands out</h3><ul class="findings">{items}</ul>'
 
 
-def _findings(run: RunFiles, part: str) -> Iterator[str]:
-    scores, rows = run.scores(part), run.predictions.get(part)
-    yield from _hardest_class(scores.get("per_class", {}))
-    if rows is not None:
-        yield from _commonest_confusion(rows, run.classes)
-        yield from _confidence(rows)
+def _findings(run: RunFiles, part: str, notable: Sequence[str]) -> Iterator[str]:
+    yield from _hardest_class(run.scores(part).get("per_class", {}))
+    yield from notable
     yield from _imbalance(run)
     if run.bad_pictures:
         yield f"Left out because unreadable: {plural(len(run.bad_pictures), 'picture')}."
@@ -156,30 +155,6 @@ def _hardest_class(per_class: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
         f"{'is' if row['support'] == 1 else 'are'} recognised"
     )  # fmt: skip
     yield f"Hardest class: <strong>{name(label)}</strong>, F1 {decimal(f1)}; {recall}."
-
-
-def _commonest_confusion(rows: Predictions, classes: tuple[str, ...]) -> Iterator[str]:
-    matrix = confusion_matrix(rows.labels, rows.predicted, len(classes))
-    support = matrix.sum(axis=1)
-    np.fill_diagonal(matrix, 0)
-    true, taken = np.unravel_index(matrix.argmax(), matrix.shape)
-    count = int(matrix[true, taken])
-    if count > 1:
-        yield (
-            f"Most common confusion: <strong>{name(classes[true])}</strong> taken for "
-            f"<strong>{name(classes[taken])}</strong>, {count} times "
-            f"({percent(count / support[true])} of the class)."
-        )
-    elif not matrix.sum():
-        yield "Every picture is recognised."
-
-
-def _confidence(rows: Predictions) -> Iterator[str]:
-    sure = float(rows.probs.max(axis=1).mean())
-    right = float((rows.predicted == rows.labels).mean())
-    if abs(sure - right) >= 0.02:  # noqa: PLR2004  # smaller gaps need no action
-        word = "Over-confident" if sure > right else "Under-confident"
-        yield f"{word}: {percent(sure)} sure on average, {percent(right)} right."
 
 
 def _imbalance(run: RunFiles) -> Iterator[str]:

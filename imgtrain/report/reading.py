@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,11 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from imgtrain.files import read_json
-from imgtrain.metrics.confusion import Floats, Ints
 from imgtrain.report.plots import History
+from imgtrain.report.predictions import Predictions, read_predictions, read_rows
 from imgtrain.report.range_test import RangeTest, read_range_test
 from imgtrain.report.variants import Variants, read_variants
 
@@ -26,17 +23,6 @@ PARTS = {
     "oof": "Out-of-fold",
 }
 """Every fold's own validation part together is called out-of-fold."""
-_FIXED_COLUMNS = ["path", "label", "pred", "prob"]
-
-
-@dataclass(frozen=True, slots=True)
-class Predictions:
-    """The rows of ``predictions_{part}.csv``: shapes (N,), (N,) and (N, C)."""
-
-    paths: tuple[str, ...]
-    labels: Ints
-    predicted: Ints
-    probs: Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +34,25 @@ class BadPicture:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class LeakedPicture:
+    """A row of ``leaks.csv``: a picture that lies in another part, too, as its cluster says."""
+
+    cluster: str
+    path: str
+    part: str
+    label: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFiles:
     """What a run folder says; empty where it says nothing.
 
-    ``counts`` holds pictures by (class, part) as ``splits.csv`` lists them; ``settings`` the
-    values by their dotted key.
+    ``counts`` holds pictures by (class, part) as ``splits.csv`` lists them, ``groups`` how many
+    groups that stay together; ``settings`` the values by their dotted key.
     """
 
+    folder: Path
     name: str
     classes: tuple[str, ...]
     settings: Mapping[str, Any]
@@ -67,6 +64,8 @@ class RunFiles:
     bad_pictures: tuple[BadPicture, ...]
     history: History
     predictions: Mapping[str, Predictions]
+    groups: int = 0
+    leaks: tuple[LeakedPicture, ...] = ()
     range_test: RangeTest | None = None
     variants: Variants | None = None
 
@@ -92,16 +91,6 @@ def read_object(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def read_rows(path: Path) -> Iterator[list[str]]:
-    """The rows of a CSV file up to the first that cannot be read."""
-    csv.field_size_limit(1 << 24)
-    try:
-        with path.open(encoding="utf-8", newline="") as handle:
-            yield from csv.reader(handle)
-    except (OSError, ValueError, csv.Error):
-        return
 
 
 def _classes(folder: Path) -> tuple[str, ...]:
@@ -147,13 +136,29 @@ def read_history(path: Path) -> History:
     return [row for row in numbered if row.get("epoch") is not None]
 
 
-def _counts(folder: Path) -> Counter[tuple[str, str]]:
+def _counts(folder: Path) -> tuple[Counter[tuple[str, str]], int]:
+    """Pictures by (class, part), and how many groups there are."""
     rows = read_rows(folder / "splits.csv")
     header = next(rows, [])
+    counts: Counter[tuple[str, str]] = Counter()
+    groups: set[str] = set()
     if "label" not in header or "part" not in header:
-        return Counter()
+        return counts, 0
     label, part = header.index("label"), header.index("part")
-    return Counter((row[label], row[part]) for row in rows if len(row) == len(header))
+    group = header.index("group") if "group" in header else label
+    for row in rows:
+        if len(row) == len(header):
+            counts[row[label], row[part]] += 1
+            groups.add(row[group])
+    return counts, len(groups - {""}) if group != label else 0
+
+
+def _leaks(folder: Path) -> Iterator[LeakedPicture]:
+    rows = read_rows(folder / "leaks.csv")
+    header = next(rows, [])
+    for row in rows:
+        cells = dict(zip(header, row, strict=False))
+        yield LeakedPicture(*(cells.get(key, "") for key in ("cluster", "path", "part", "label")))
 
 
 def _bad_pictures(folder: Path) -> Iterator[BadPicture]:
@@ -162,27 +167,6 @@ def _bad_pictures(folder: Path) -> Iterator[BadPicture]:
     for row in rows:
         cells = dict(zip(header, row, strict=False))
         yield BadPicture(cells.get("path", ""), cells.get("part", ""), cells.get("reason", ""))
-
-
-def read_predictions(file: Path, classes: tuple[str, ...]) -> Predictions | None:
-    """The rows of a ``predictions_{part}.csv``; None where it is not whole or of other classes."""
-    rows = read_rows(file)
-    header = next(rows, [])
-    if not classes or header != [*_FIXED_COLUMNS, *(f"prob_{name}" for name in classes)]:
-        return None
-    index = {name: i for i, name in enumerate(classes)}
-    paths, labels, probs = [], [], []
-    try:
-        for path, label, _, _, *row in rows:
-            probs.append(np.array(row, dtype=np.float64))
-            labels.append(index[label])
-            paths.append(path)
-        table = np.stack(probs)
-    except (ValueError, KeyError):
-        return None
-    if not paths or table.shape[1] != len(classes) or not np.isfinite(table).all():
-        return None
-    return Predictions(tuple(paths), np.array(labels, dtype=np.int64), table.argmax(axis=1), table)
 
 
 def read_run(folder: Path, *, parts: Sequence[str] = ("test", "val")) -> RunFiles:
@@ -195,7 +179,9 @@ def read_run(folder: Path, *, parts: Sequence[str] = ("test", "val")) -> RunFile
     classes = _classes(folder)
     provenance = read_object(folder / "provenance.json")
     found = {part: read_predictions(folder / f"predictions_{part}.csv", classes) for part in parts}
+    counts, groups = _counts(folder)
     return RunFiles(
+        folder=folder,
         name=folder.resolve().name,
         classes=classes,
         settings=_settings(folder, provenance),
@@ -203,7 +189,9 @@ def read_run(folder: Path, *, parts: Sequence[str] = ("test", "val")) -> RunFile
         status=read_object(folder / "status.json"),
         timing=read_object(folder / "timing.json"),
         metrics=read_object(folder / "metrics.json"),
-        counts=_counts(folder),
+        counts=counts,
+        groups=groups,
+        leaks=tuple(_leaks(folder)),
         bad_pictures=tuple(_bad_pictures(folder)),
         history=read_history(folder / "history.csv"),
         predictions={part: rows for part, rows in found.items() if rows is not None},

@@ -1,40 +1,24 @@
-"""What the run was made of: data, settings, environment, and how to repeat it."""
+"""What the run was made of: settings, environment, and how to repeat it."""
 
 from __future__ import annotations
 
 import shlex
-from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 from imgtrain.report.markup import (
-    Column,
     definitions,
-    duration,
     name,
     plural,
+    search,
     section,
     shown,
-    sortable,
     text,
     whole,
 )
 from imgtrain.report.outcome import MOST_ROWS
-from imgtrain.report.reading import PARTS, RunFiles
+from imgtrain.report.reading import RunFiles
 from imgtrain.settings.catalog import all_settings
-
-
-def data_section(run: RunFiles) -> str:
-    """Pictures per part and class, and what was left out."""
-    parts = Counter[str]()
-    for (_, part), count in run.counts.items():
-        parts[part] += count
-    facts = [(title, whole(parts[part])) for part, title in PARTS.items() if parts[part]]
-    facts += [
-        (text(part or "In no part"), whole(n)) for part, n in parts.items() if part not in PARTS
-    ]
-    facts += data_facts(run)
-    return section("data", "Data", definitions(facts), left_out(run), _class_counts(run))
 
 
 def data_facts(run: RunFiles) -> list[tuple[str, str]]:
@@ -60,26 +44,8 @@ def left_out(run: RunFiles) -> str:
     more = f"<p>and {whole(len(bad) - MOST_ROWS)} more</p>" if len(bad) > MOST_ROWS else ""
     return (
         f"<details><summary>{plural(len(bad), 'picture')} left out: not readable</summary>"
-        f'<ul class="paths">{items}</ul>{more}</details>'
+        f'<ul class="paths" tabindex="0">{items}</ul>{more}</details>'
     )
-
-
-def _class_counts(run: RunFiles) -> str:
-    if not run.counts:
-        return ""
-    found = {label for label, _ in run.counts}
-    labels = [label for label in run.classes if label in found]
-    labels += sorted(found.difference(labels))
-    parts = [part for part in PARTS if any(run.counts.get((label, part)) for label in labels)]
-    largest = max(sum(run.counts.get((label, part), 0) for part in parts) for label in labels) or 1
-    rows = []
-    for label in labels[:MOST_ROWS]:
-        counts = [run.counts.get((label, part), 0) for part in parts]
-        rows.append([label, *counts, (sum(counts), sum(counts) / largest)])
-    columns = [Column("Class", "name"), *(Column(PARTS[part]) for part in parts)]
-    note = f'<p class="note">The first {whole(MOST_ROWS)} of {whole(len(labels))} classes.</p>'
-    table = sortable("Pictures per class", [*columns, Column("All", "bar")], rows)
-    return (note if len(labels) > MOST_ROWS else "") + table
 
 
 def settings_section(run: RunFiles) -> str:
@@ -98,14 +64,16 @@ def settings_section(run: RunFiles) -> str:
     )
     switch = (
         '<label class="switch"><input type="checkbox" id="hide-defaults" checked> '
-        "hide defaults</label>"
+        "only what is not a default</label>"
     )
     return section(
         "settings",
         "Settings",
-        switch if "default" in origins.values() else "",
-        '<div class="scroll" tabindex="0" role="region" aria-label="Settings">'
-        f'<table class="settings"><thead><tr>{heads}</tr></thead>'
+        f'<div class="tools">{search("Search the settings")}'
+        f"{switch if 'default' in origins.values() else ''}</div>",
+        '<div class="scroll" tabindex="0" role="region" aria-label="Table of settings">'
+        '<table class="settings"><caption class="unseen">Settings, their values, who set them, '
+        f"and what they mean</caption><thead><tr>{heads}</tr></thead>"
         f"<tbody>{rows}</tbody></table></div>",
     )
 
@@ -128,14 +96,12 @@ def environment_section(run: RunFiles) -> str:
         if about.get(key)
     ]
     facts += _pairs(about.get("versions"))
-    times = {k: v for k, v in run.timing.items() if isinstance(v, int | float)}
     return section(
         "environment",
         "Environment",
         _repeat(run),
         definitions(facts),
         _titled("Plan", _pairs(about.get("plan"))),
-        _titled("Time", [(text(key), duration(float(value))) for key, value in times.items()]),
     )
 
 
@@ -152,5 +118,10 @@ def _repeat(run: RunFiles) -> str:
     argv = run.provenance.get("argv")
     if not isinstance(argv, list) or not argv:
         return ""
-    command = shlex.join(str(word) for word in argv)
-    return f"<h3>Command</h3><pre><code>{text(command)}</code></pre>"
+    first, *others = map(str, argv)
+    command = shlex.join([first.replace("\\", "/").rpartition("/")[2] or first, *others])
+    return (
+        f'<h3>Command</h3><div class="copied"><pre tabindex="0"><code id="command">{text(command)}'
+        '</code></pre><button type="button" class="copy" data-copy="command" hidden>Copy</button>'
+        "</div>"
+    )

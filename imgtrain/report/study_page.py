@@ -39,6 +39,7 @@ from imgtrain.report.study_reading import (
     state_of,
 )
 from imgtrain.report.study_table import trial_table, written
+from imgtrain.report.times import times_section
 from imgtrain.settings.catalog import all_settings
 from imgtrain.settings.layers import nested
 from imgtrain.settings.strict_yaml import dump, parse
@@ -116,6 +117,7 @@ def _rendered(folder: Path, run: RunFiles, trials: Trials) -> str:
         section("matters", "What matters", _matters(trials, figures)),
         section("slices", "Setting by setting", _slices(trials, figures)),
         section("trials", "Trials", trial_table(folder, trials), _reasons(trials)),
+        times_section(run, figures),
         settings_section(run),
         environment_section(run),
     ]

@@ -22,6 +22,7 @@ RUN_FILES = {
     "config.yaml",
     "confusion_matrix_test.csv",
     "confusion_matrix_val.csv",
+    "contact_sheet.jpg",
     "history.csv",
     "history.jsonl",
     "log.txt",

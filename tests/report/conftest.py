@@ -64,6 +64,10 @@ def opened(browser):
         page.on("dialog", lambda dialog: page.heard.append(f"dialog {dialog.message}"))
         page.goto(path.as_uri())
         page.wait_for_selector("html[data-ready]")
+        page.print = lambda: page.evaluate("dispatchEvent(new Event('beforeprint'))")
+        page.draw_all = lambda: (
+            page.print() or page.evaluate("dispatchEvent(new Event('afterprint'))")
+        )
         return page
 
     yield open_page

@@ -149,6 +149,7 @@ def test_a_browser_shows_it(make_run, opened):
     for scheme, width in (("light", 1280), ("dark", 400)):
         found = opened(page, color_scheme=scheme, viewport={"width": width, "height": 800})
         assert found.heard == [page.as_uri()]
-        assert found.locator("[data-drawn] .main-svg").count() >= 4
+        found.draw_all()
+        assert found.locator("[data-drawn] svg .trace").count() >= 4
         assert found.evaluate("document.documentElement.scrollWidth") <= width
         assert found.locator("img[src=x], h1 b").count() == 0

@@ -59,7 +59,7 @@ def test_labels_that_look_wrong_are_counted(cv_run, page):
 
 def test_every_fold_has_its_row_and_leads_to_its_page(cv_run, page):
     """Sizes, best epoch and scores; the best fold is marked."""
-    table = re.search(r'aria-label="Folds">.*?</table>', page[0], re.DOTALL)[0]
+    table = re.search(r'aria-label="Table: folds">.*?</table>', page[0], re.DOTALL)[0]
 
     assert re.findall(r'<a href="([^"]+)"><bdi>([^<]+)', table) == [
         (f"fold_{n}/report.html", f"Fold {n}{' (best)' if n == 3 else ''}") for n in range(1, 6)
@@ -154,17 +154,18 @@ def test_a_browser_draws_it_and_hears_nothing(cv_run, opened):
 
     page = opened(path)
 
+    page.draw_all()
     assert page.heard == [path.as_uri()]
     drawn = page.eval_on_selector_all("[data-drawn]", "places => places.map(p => p.dataset.figure)")
     assert drawn[:3] == ["cv-scores", "folds-loss", "folds-metric"]
     second = page.locator("[data-legend=folds-loss] button").nth(1)
     assert second.inner_text() == "fold 2"
     second.hover()
-    opacity = "lines => lines.map(line => line.style.opacity)"
-    lines = "[data-figure=folds-loss] .scatterlayer .trace"
-    assert page.eval_on_selector_all(lines, opacity) == ["0.15"] * 2 + ["1"] * 2 + ["0.15"] * 7
+    pale = "lines => lines.map(line => line.classList.contains('pale'))"
+    lines = "[data-figure=folds-loss] .trace"
+    assert page.eval_on_selector_all(lines, pale) == [True] * 2 + [False] * 2 + [True] * 7
     second.click()
-    assert page.locator(lines).count() == 9
+    assert page.locator(f"{lines}:not(.hidden)").count() == 9
 
 
 @pytest.mark.browser
