@@ -28,6 +28,7 @@ from imgtrain.errors import (
     nearest,
 )
 from imgtrain.registry import blamed
+from imgtrain.waiting import wait_briefly
 from imgtrain.wall_clock import begin_command
 
 COMMANDS = {
@@ -90,6 +91,7 @@ def _root(
 def main() -> None:
     """Run the command line and leave the process with its exit code."""
     begin_command()
+    wait_briefly()
     sys.exit(run(sys.argv[1:]))
 
 

@@ -12,7 +12,7 @@ from imgtrain.assembly import assemble, ready_device
 from imgtrain.batch_choice import decide_batch
 from imgtrain.data.index import Index, read_index
 from imgtrain.data.split import Split
-from imgtrain.engine.device import ComputePlan, usable_cores
+from imgtrain.engine.device import ComputePlan, leaves_cores, usable_cores
 from imgtrain.engine.limits import limited
 from imgtrain.engine.recipe import Recipe
 from imgtrain.engine.schedule import Batches, check_accumulation, keep_effective
@@ -215,7 +215,8 @@ def open_pictures(
     settings = decide_monitor(settings, index, split)
     settings = measure_statistics(settings, pictures, split.train)
     pictures.preprocess = make_preprocess(settings, natural=natural)
-    loader = Loader(pictures, index.labels, compute.torch_device, threads=threads)
+    spare = data.workers != "auto" or leaves_cores(compute, local_size=local_place()[1])
+    loader = Loader(pictures, index.labels, compute.torch_device, threads=threads, spare=spare)
     stack.callback(loader.close)
     return Opened(settings=settings, split=split, leaks=leaks, loader=loader)
 

@@ -28,6 +28,7 @@ FLOORS = (
     ("imgtrain.stopping", 0),
     ("imgtrain.wall_clock", 0),
     ("imgtrain.passwords", 0),
+    ("imgtrain.waiting", 0),
     ("imgtrain.settings.layers", 1),
     ("imgtrain.settings.sources", 1),
     ("imgtrain.settings.space_rules", 1),

@@ -208,6 +208,11 @@ def _own_threads(local_size: int) -> int:
     return min(share, int(told))
 
 
+def leaves_cores(compute: ComputePlan, *, local_size: int) -> bool:
+    """Whether ``local_size`` processes that compute so leave a core to threads of another kind."""
+    return compute.torch_device.type != "cpu" or compute.threads * local_size < usable_cores()
+
+
 def apply(compute: ComputePlan) -> None:
     """Tell torch how to compute.
 

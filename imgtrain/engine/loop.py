@@ -236,10 +236,7 @@ def _validate(state: TrainState, val: Tally, watch: Watch) -> Iterator[Event]:
 
 def _close_epoch(state: TrainState, val: Tally, watch: Watch, *, checks: bool) -> tuple[Row, bool]:
     """Divide the sums of all processes into the epoch's row; decide whether it is the best."""
-    for tally in (state.tally, val):
-        tally.sums = state.world.add(tally.sums)
-        tally.per_class = state.world.add(tally.per_class)
-    trained, held_out = state.tally.read(), val.read()
+    trained, held_out = (t.summed(state.world.add).read() for t in (state.tally, val))
     _check_finite(state, trained)
     _check_finite(state, held_out)
     _check_some(trained, "training")
@@ -325,11 +322,9 @@ def _save_last(state: TrainState, checkpoints: Checkpoints) -> None:
     _share_bad(state)
     state.keeper.saves(state)
     _check_finite(state, state.tally.read())
-    sums, per_class = state.tally.sums, state.tally.per_class
-    state.tally.sums = state.world.add(sums)
-    state.tally.per_class = state.world.add(per_class)
+    own, state.tally = state.tally, state.tally.summed(state.world.add)
     checkpoints.save_last(state)
-    state.tally.sums, state.tally.per_class = sums, per_class
+    state.tally = own
     state.world.wait()
     state.keeper.saved(state, since)
 

@@ -28,7 +28,7 @@ WAYS_OUT = (
 class Guard:
     """What a step changes before the weights move, so that one that failed leaves no trace.
 
-    These are running means and the tally: both are copied beside the originals at each step, on
+    These are the tally and running means, which are copied beside the originals at each step, on
     the device. Gradients are added anew, and what is drawn is a function of the step.
     """
 
@@ -38,7 +38,7 @@ class Guard:
         kinds = {buffer.dtype for buffer in buffers}
         self._buffers = [[b for b in buffers if b.dtype == kind] for kind in kinds]
         self._copies = [[b.clone() for b in group] for group in self._buffers]
-        self._tally = (state.tally.sums.clone(), state.tally.per_class.clone())
+        self._tally = state.tally.held()
         self._weights = list(state.model.parameters())
         self._versions: list[int] = []
         self._moved = 0
@@ -48,9 +48,7 @@ class Guard:
         """Before a step. Never waits for the device."""
         for copies, group in zip(self._copies, self._buffers, strict=True):
             torch._foreach_copy_(copies, group)
-        tally = self._state.tally
-        self._tally[0].copy_(tally.sums)
-        self._tally[1].copy_(tally.per_class)
+        self._tally = self._state.tally.held()
         self._moved = len(self._state.optimizer.state)
         self._versions = _versions(self._weights)
 
@@ -64,8 +62,7 @@ class Guard:
         state.scale.again()
         for copies, group in zip(self._copies, self._buffers, strict=True):
             torch._foreach_copy_(group, copies)
-        state.tally.sums.copy_(self._tally[0])
-        state.tally.per_class.copy_(self._tally[1])
+        state.tally.restore(self._tally)
         for weight in list(state.optimizer.state)[self._moved :]:  # half made, perhaps
             del state.optimizer.state[weight]
         if state.compute.torch_device.type == "cuda":

@@ -6,6 +6,7 @@ the batches, or on how many processes share the work.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -16,6 +17,16 @@ _HUGE = 1e6
 """A loss of one picture beyond this is as good as infinite; 5e5 of them fit into 64 bits."""
 
 _COUNT, _LOSS, _TOP1, _TOP5, _BROKEN = range(5)
+
+_TOGETHER, _MOST = 16, 2**18
+"""Batches that are counted at once, and logits that may wait for that: what counting costs is
+mostly the number of calls. The sums are of whole numbers, so that it changes nothing."""
+
+Batched = tuple[Tensor, Tensor, Tensor, Tensor]
+"""Logits, targets, losses and mask of a batch, as ``Tally.add`` takes them."""
+
+Held = tuple[Tensor, Tensor, Tensor, tuple[Batched, ...]]
+"""All that a tally knows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,19 +44,27 @@ class Scores:
 class Tally:
     """Running sums over pictures, on one device.
 
+    No tensor is changed in place, so that what is ``held`` stays as it is.
+
     Args:
         classes: Number of classes.
         device: Where the sums lie.
     """
 
     def __init__(self, classes: int, device: torch.device) -> None:
-        self.classes = classes
-        self.sums = torch.zeros(5, dtype=torch.int64, device=device)
-        self.per_class = torch.zeros(3, classes, dtype=torch.int64, device=device)
-        self._forgiven = self.sums[_BROKEN].clone()
+        self.classes, self._device = classes, device
+        self._waiting: list[Batched] = []
+        self.clear()
+
+    def clear(self) -> None:
+        """Start a new epoch."""
+        self._sums = torch.zeros(5, dtype=torch.int64, device=self._device)
+        self._per_class = torch.zeros(3, self.classes, dtype=torch.int64, device=self._device)
+        self._forgiven = self._sums[_BROKEN]
+        self._waiting.clear()
 
     def add(self, logits: Tensor, targets: Tensor, losses: Tensor, mask: Tensor) -> None:
-        """Count a batch without waiting for the device.
+        """Count a batch, now or later, without waiting for the device; nobody may change it then.
 
         Args:
             logits: Shape (B, C).
@@ -53,57 +72,87 @@ class Tally:
             losses: Shape (B,), float32.
             mask: Shape (B,), bool; False rows count nowhere.
         """
-        with torch.no_grad():
-            counts = mask.to(torch.int64)
-            sane = losses < _HUGE  # False for NaN and infinity, too
-            whole = torch.where(sane, losses, 0.0) * _UNIT  # exact: a power of two
-            predicted = logits.argmax(dim=1)
-            right = (predicted == targets).to(torch.int64) * counts
-            found = [counts, whole.round().to(torch.int64) * counts, right]  # in the order of sums
-            if self.classes > 5:  # noqa: PLR2004  # top-5 of five classes would always be right
-                five = logits.topk(5, dim=1).indices
-                hit = (five == targets[:, None]).any(dim=1).to(torch.int64)
-                found.append(hit * counts)
-            else:
-                found.append(torch.zeros_like(counts))
-            found.append((~sane & mask).to(torch.int64))
-            self.sums += torch.stack(found).sum(dim=1)
-            self.per_class[0].index_add_(0, targets, right)
-            self.per_class[1].index_add_(0, predicted, counts)
-            self.per_class[2].index_add_(0, targets, counts)
+        self._waiting.append((logits, targets, losses, mask))
+        waits = len(self._waiting)
+        if waits >= _TOGETHER or waits * logits.numel() >= _MOST:
+            self._count()
+
+    @torch.no_grad()
+    def _count(self) -> None:
+        """Add what waits to the sums."""
+        if not self._waiting:
+            return
+        logits, targets, losses, mask = (
+            torch.cat(parts) for parts in zip(*self._waiting, strict=True)
+        )
+        counts = mask.to(torch.int64)
+        sane = losses < _HUGE  # False for NaN and infinity, too
+        whole = torch.where(sane, losses, 0.0) * _UNIT  # exact: a power of two
+        predicted = logits.argmax(dim=1)
+        right = (predicted == targets).to(torch.int64) * counts
+        found = [counts, whole.round().to(torch.int64) * counts, right]  # in the order of sums
+        if self.classes > 5:  # noqa: PLR2004  # top-5 of five classes would always be right
+            five = logits.topk(5, dim=1).indices
+            hit = (five == targets[:, None]).any(dim=1).to(torch.int64)
+            found.append(hit * counts)
+        else:
+            found.append(torch.zeros_like(counts))
+        found.append((~sane & mask).to(torch.int64))
+        of_classes = torch.zeros_like(self._per_class)
+        of_classes[0].index_add_(0, targets, right)
+        of_classes[1].index_add_(0, predicted, counts)
+        of_classes[2].index_add_(0, targets, counts)
+        self._sums = self._sums + torch.stack(found).sum(dim=1)
+        self._per_class = self._per_class + of_classes
+        self._waiting.clear()
+
+    def held(self) -> Held:
+        """All that was added so far, to be put back by ``restore``; nothing is copied."""
+        return self._sums, self._per_class, self._forgiven, tuple(self._waiting)
+
+    def restore(self, held: Held) -> None:
+        """As it was when that was held."""
+        self._sums, self._per_class, self._forgiven, waiting = held
+        self._waiting[:] = waiting
+
+    def summed(self, add: Callable[[Tensor], Tensor]) -> Tally:
+        """Another one that holds what ``add`` makes of the sums: those of all processes."""
+        self._count()
+        found = Tally(self.classes, self._device)
+        found._sums, found._per_class = add(self._sums), add(self._per_class)
+        return found
 
     def forgive(self, skipped: Tensor) -> None:
         """Broken losses of a step that fp16 left out do not count: ``skipped`` is 1 for such.
 
         Never waits for the device.
         """
-        broken = torch.where(skipped > 0, self._forgiven, self.sums[_BROKEN])
-        self.sums[_BROKEN] = self._forgiven = broken
+        self._count()
+        broken = torch.where(skipped > 0, self._forgiven, self._sums[_BROKEN])
+        self._sums = torch.cat((self._sums[:_BROKEN], broken.reshape(1)))
+        self._forgiven = broken
 
     def state(self) -> dict[str, Tensor]:
         """A copy for a checkpoint."""
-        return {"sums": self.sums.cpu().clone(), "per_class": self.per_class.cpu().clone()}
+        self._count()
+        return {"sums": self._sums.cpu().clone(), "per_class": self._per_class.cpu().clone()}
 
     def load(self, state: dict[str, Tensor]) -> None:
         """Go on from a checkpoint's copy."""
-        self.sums.copy_(state["sums"])
-        self.per_class.copy_(state["per_class"])
-        self._forgiven = self.sums[_BROKEN].clone()
-
-    def clear(self) -> None:
-        """Start a new epoch."""
-        self.sums.zero_()
-        self.per_class.zero_()
-        self._forgiven = self.sums[_BROKEN].clone()
+        self.clear()
+        self._sums = self._sums + state["sums"].to(self._device)
+        self._per_class = self._per_class + state["per_class"].to(self._device)
+        self._forgiven = self._sums[_BROKEN]
 
     def read(self) -> Scores:
         """Divide. Waits for the device."""
-        count, loss, top1, top5, broken = self.sums.tolist()
+        self._count()
+        count, loss, top1, top5, broken = self._sums.tolist()
         if count == 0:
             return Scores(
                 n=0, loss=None, top1=None, top5=None, macro_f1=None, is_finite=broken == 0
             )
-        right, predicted, actual = self.per_class.cpu().double()
+        right, predicted, actual = self._per_class.cpu().double()
         present = (actual + predicted) > 0  # as scikit-learn's macro average
         f1 = 2 * right / (predicted + actual).clamp(min=1)
         return Scores(

@@ -111,6 +111,8 @@ class OnDisk:
         limit: Largest size of all sets together, in bytes.
     """
 
+    in_memory = False
+
     def __init__(self, folder: Path, stamps: Keys, *, channels: int, limit: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder, self._channels = folder, channels

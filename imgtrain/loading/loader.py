@@ -1,4 +1,8 @@
-"""Batches filled by threads into memory made once, one step ahead of the engine."""
+"""Batches filled into memory made once, by threads that are ahead of the engine.
+
+Where the engine takes all cores, threads would only take them away from it, a dozen times a step:
+small pictures that lie in memory are then copied by the one who asks for them.
+"""
 
 from __future__ import annotations
 
@@ -50,6 +54,11 @@ class Batch:
     count: int
     pictures: NDArray[np.int64]
     mix: Mix | None = None
+
+    @property
+    def is_full(self) -> bool:
+        """Whether all rows count."""
+        return self.count == len(self.mask)
 
 
 class Pictures:
@@ -103,6 +112,11 @@ class Pictures:
             return None
         return self._stacks.shape(rows)
 
+    @property
+    def in_memory(self) -> bool:
+        """Whether ``stack`` never waits for a disk."""
+        return self._stacks is not None and self._stacks.in_memory
+
     def stack(self, rows: NDArray[np.int64]) -> Pixels:
         """Stored form of pictures that have a ``shape``, (B, H, W, C)."""
         assert self._stacks is not None
@@ -135,6 +149,7 @@ class Loader:
         labels: Shape (N,), class of every picture of the index.
         device: Where batches go.
         threads: How many fill them.
+        spare: Whether there are cores for them while the model computes.
     """
 
     def __init__(
@@ -144,9 +159,10 @@ class Loader:
         device: torch.device,
         *,
         threads: int,
+        spare: bool = True,
     ) -> None:
         self.pictures, self.labels, self.device = pictures, labels, device
-        self._threads = threads
+        self._threads, self._spare = threads, spare
         share_arenas()
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="loader")
         self._slots: dict[tuple[int, int], deque[_Slot]] = {}
@@ -189,7 +205,8 @@ class Loader:
         table = partial(_numbers, share, seed, epoch)
         shape = self.pictures.shape(share.pictures) if isinstance(view, SeesTogether) else None
         if shape is not None and isinstance(view, SeesTogether) and view.takes(shape):
-            return share, slot, [self._pool.submit(self._fill_at_once, share, slot, view, table)]
+            fill = partial(self._fill_at_once, share, slot, view, table)
+            return share, slot, self._soon(fill, slot)
         numbers = table()
         cuts = np.linspace(0, size, min(self._threads, size) + 1).astype(int)
         futures = [
@@ -197,6 +214,17 @@ class Loader:
             for a, b in pairwise(cuts.tolist())
         ]
         return share, slot, futures
+
+    def _soon(self, fill: Callable[[], None], slot: _Slot) -> list[Future[None]]:
+        """Have it done by a thread, or do it where that is no help."""
+        if self._spare or not self.pictures.in_memory:
+            return [self._pool.submit(fill)]
+        try:
+            fill()
+        except BaseException:
+            self._give_back(slot)
+            raise
+        return []
 
     def _fill_at_once(
         self,

@@ -25,6 +25,9 @@ DRAWS = 8
 
 _ORDER, _AUGMENT = 1, 2
 
+_BLOCK = 1024
+"""Rows of an epoch's table drawn at once: a generator costs more than a batch's numbers."""
+
 
 @lru_cache(maxsize=16)
 def _key(seed: int, epoch: int, purpose: int) -> NDArray[np.uint64]:
@@ -55,12 +58,18 @@ def draws(positions: Ints, *, seed: int, epoch: int) -> Floats:
     Returns:
         Shape (B, DRAWS).
     """
-    start, stop = int(positions.min()), int(positions.max()) + 1
+    first, last = int(positions.min()) // _BLOCK, int(positions.max()) // _BLOCK
+    blocks = [_block(seed, epoch, number) for number in range(first, last + 1)]
+    table = blocks[0] if first == last else np.concatenate(blocks)
+    return table.take(positions - first * _BLOCK, axis=0)
+
+
+@lru_cache(maxsize=8)
+def _block(seed: int, epoch: int, number: int) -> Floats:
+    """Rows from ``number * _BLOCK`` on, (_BLOCK, DRAWS)."""
     source = _generator(seed, epoch, _AUGMENT)
-    source.advance(start * DRAWS // 4)  # Philox 4x64 makes four numbers at each count
-    table = np.random.Generator(source).random((stop - start, DRAWS))
-    rows: Floats = table[positions - start]
-    return rows
+    source.advance(number * _BLOCK * DRAWS // 4)  # Philox 4x64 makes four numbers at each count
+    return np.random.Generator(source).random((_BLOCK, DRAWS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +110,11 @@ def training_shares(
     """
     size = batches.effective
     mine = size // batches.world_size
-    every = np.arange(size)
+    every, all_count = np.arange(size), np.ones(size, np.bool_)
     for step in range(first_step, steps):
-        rows = order[step * size : (step + 1) * size]
-        places, counts = every % len(rows), every < len(rows)
+        rows, places, counts = order[step * size : (step + 1) * size], every, all_count
+        if len(rows) < size:
+            places, counts = every % len(rows), every < len(rows)
         mix, seen = mix_at(step), seen_at(step)
         shares = []
         for first, last in batches.cuts():

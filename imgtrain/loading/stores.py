@@ -39,7 +39,12 @@ class KnowsContent(Protocol):
 
 @runtime_checkable
 class Stacks(Protocol):
-    """A store that hands out many pictures of one shape at once, safe for threads."""
+    """A store that hands out many pictures of one shape at once, safe for threads.
+
+    It says whether all of them lie in memory.
+    """
+
+    in_memory: bool
 
     def shape(self, rows: NDArray[np.int64]) -> Shape | None:
         """The shape of all these pictures (B,); None where they differ, or one is not here."""
@@ -73,6 +78,8 @@ class Nowhere:
 
 class InMemory:
     """Keeps pictures in this process."""
+
+    in_memory = True
 
     def __init__(self, length: int) -> None:
         self._pictures: list[Pixels | None] = [None] * length

@@ -46,14 +46,14 @@ def shifted_together(pixels: Pixels, down: NDArray[np.intp], right: NDArray[np.i
     """
     count, height, width, channels = pixels.shape
     first = np.arange(count)[:, None] * height
-    rows = np.clip(np.arange(height) + down[:, None], 0, height - 1) + first
+    rows = np.arange(height) + down[:, None]
+    np.maximum(rows, 0, out=rows)
+    np.minimum(rows, height - 1, out=rows)
     flat = np.ascontiguousarray(pixels).reshape(count * height, width * channels)
-    lines = flat[rows.reshape(-1)].reshape(pixels.shape)
+    lines = flat.take((rows + first).reshape(-1), axis=0).reshape(count * height, width, channels)
     margin = int(np.abs(right).max(initial=0))
-    wide = np.empty((count, height, width + 2 * margin, channels), np.uint8)
-    wide[:, :, margin : margin + width] = lines
-    wide[:, :, :margin] = lines[:, :, :1]
-    wide[:, :, margin + width :] = lines[:, :, -1:]
+    tall = cv2.copyMakeBorder(lines, 0, 0, margin, margin, cv2.BORDER_REPLICATE)
+    wide = tall.reshape(count, height, width + 2 * margin, channels)
     of_picture, of_row, of_column, _ = wide.strides
     windows = as_strided(
         wide,
@@ -69,6 +69,6 @@ def mirror_some(pixels: Pixels, which: NDArray[np.bool_]) -> None:
     """Left becomes right in these pictures (B, H, W, C), in place."""
     rows = np.flatnonzero(which)
     if len(rows):
-        chosen = pixels[rows]
+        chosen = pixels.take(rows, axis=0)
         tall = chosen.reshape(-1, *chosen.shape[2:])  # one below the other: one picture for OpenCV
         pixels[rows] = cast("Pixels", cv2.flip(tall, 1)).reshape(chosen.shape)

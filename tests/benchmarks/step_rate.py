@@ -5,15 +5,19 @@ turns within one process, so that a noisy machine disturbs them alike; a ratio i
 turns' ratios, with the interval that holds the true median with 95 % (order statistics). CPU
 seconds are those of all threads together, the loader's included; "thread" is the one that trains.
 
-Three loops are written by hand:
+Four loops are written by hand:
 
 - "by hand" has one batch of floats at rest: forward, loss, backward, step;
 - "alike" normalises a batch of bytes at rest, and clips;
-- "loading" takes other pictures for each step, from memory, moves and mirrors them.
+- "loading" takes other pictures and their labels for each step, from memory, mirrors half of them
+  and moves all of them the same way;
+- "counting" moves each picture its own way, as imgtrain does, and counts losses and right answers
+  on the device, as most loops do.
 
-imgtrain does what "loading" does, and beside it counts right answers by class, keeps a copy of the
-running means for the case that memory runs out, leaves out what cannot be read, asks at each step
-whether to stop or save, and draws from streams that a resumed run draws from again.
+imgtrain does what "counting" does, and beside it counts right answers by class and among the first
+five, keeps a copy of the running means for the case that memory runs out, leaves out what cannot be
+read, asks at each step whether to stop or save, and draws from streams that a resumed run draws
+from again.
 
     python tests/benchmarks/step_rate.py --model resnet18 --size 128 --turns 6 --steps 8
     python tests/benchmarks/step_rate.py --model tiny --size 32 --turns 40 --steps 20
@@ -179,19 +183,36 @@ def parts(
     return found
 
 
-def shuffled(state: TrainState, batch: int) -> Callable[[], torch.Tensor]:
-    """A function that gives other pictures each time: from memory, moved, half of them mirrored."""
-    loader = state.loader
-    rows = np.arange(len(state.train.train), dtype=np.int64)
-    views = [np.array(state.train_view(loader.pictures.get(int(i)), np.full(8, 0.5))) for i in rows]
-    everything = torch.from_numpy(np.stack(views))
-    margin = max(1, everything.shape[1] // 8)
+def shuffled(
+    state: TrainState, batch: int, *, alone: bool
+) -> Callable[[], tuple[torch.Tensor, torch.Tensor]]:
+    """A function that gives other pictures and labels each time, moved and half of them mirrored.
 
-    def take() -> torch.Tensor:
-        chosen = everything[torch.randint(0, len(everything), (batch,))]
+    Where each is moved ``alone``, what is beyond the edge is the edge, else the other side.
+    """
+    loader = state.loader
+    rows = state.train.train
+    views = [np.array(state.train_view(loader.pictures.get(int(i)), np.full(8, 0.5))) for i in rows]
+    everything, labels = torch.from_numpy(np.stack(views)), torch.from_numpy(loader.labels[rows])
+    size = everything.shape[1]
+    margin = max(1, size // 8)
+    padded = torch.from_numpy(
+        np.pad(np.stack(views), [(0, 0), (margin, margin), (margin, margin), (0, 0)], mode="edge")
+    )
+
+    def together(which: torch.Tensor) -> torch.Tensor:
         down, right = torch.randint(-margin, margin + 1, (2,)).tolist()
-        moved = torch.roll(chosen, (down, right), (1, 2))
-        return torch.where(torch.rand(batch, 1, 1, 1) < 0.5, moved, moved.flip(2))  # half
+        return torch.roll(everything[which], (down, right), (1, 2))
+
+    def one_by_one(which: torch.Tensor) -> torch.Tensor:
+        down, right = torch.randint(0, 2 * margin + 1, (2, batch, 1)) + torch.arange(size)
+        return padded[which[:, None, None], down[:, :, None], right[:, None, :]]
+
+    def take() -> tuple[torch.Tensor, torch.Tensor]:
+        which = torch.randint(0, len(everything), (batch,))
+        moved = one_by_one(which) if alone else together(which)
+        mirrors = torch.rand(batch, 1, 1, 1) < 0.5  # half
+        return torch.where(mirrors, moved, moved.flip(2)), labels[which]
 
     return take
 
@@ -200,7 +221,7 @@ def epoch_by_hand(ready: Prepared, batch: int, *, kind: str = "") -> Callable[[]
     """The minimal loop: forward, loss, backward, step.
 
     ``kind`` is "" for a batch of floats at rest, ``alike`` for one of bytes, normalised, and a
-    clipped gradient, ``loading`` for other bytes at each step.
+    clipped gradient, ``loading`` for other bytes at each step, ``counting`` for sums, too.
     """
     state, preprocess = ready.state, ready.recipe.preprocess
     layout = torch.channels_last if state.compute.channels_last else torch.contiguous_format
@@ -211,13 +232,16 @@ def epoch_by_hand(ready: Prepared, batch: int, *, kind: str = "") -> Callable[[]
     targets = torch.randint(0, 2, (batch,), device=device)
     optimizer = torch.optim.AdamW(model.parameters(), fused=True)
     pixels = torch.randint(0, 256, (batch, *shape[2:], shape[1]), dtype=torch.uint8, device=device)
-    take = shuffled(state, batch) if kind == "loading" else lambda: pixels
+    loads, counts = kind in {"loading", "counting"}, kind == "counting"
+    take = shuffled(state, batch, alone=counts) if loads else lambda: (pixels, targets)
 
     def run() -> None:
-        nonlocal inputs
+        nonlocal inputs, targets
+        total, right = torch.zeros((), device=device), torch.zeros((), device=device)
         for _ in range(state.plan.steps_per_epoch):
             if kind:
-                inputs = state.normalise(take().to(device))
+                taken, targets = (part.to(device) for part in take())
+                inputs = state.normalise(taken)
             with state.compute.autocast():
                 logits = model(inputs)
             loss = torch.nn.functional.cross_entropy(logits.float(), targets, label_smoothing=0.1)
@@ -226,7 +250,10 @@ def epoch_by_hand(ready: Prepared, batch: int, *, kind: str = "") -> Callable[[]
             if kind:
                 torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
-        loss.item()
+            if counts:
+                total += loss.detach()
+                right += (logits.detach().argmax(dim=1) == targets).sum()
+        (total + right + loss).item()
 
     return run
 
@@ -276,6 +303,7 @@ PAIRS = {
     "imgtrain_of_by_hand": ("by hand", "imgtrain"),
     "imgtrain_of_alike": ("alike", "imgtrain"),
     "imgtrain_of_loading": ("loading", "imgtrain"),
+    "imgtrain_of_counting": ("counting", "imgtrain"),
     "told_more_than_imgtrain": ("told", "imgtrain"),
     "ema_more_than_imgtrain": ("ema", "imgtrain"),
 }
@@ -295,8 +323,10 @@ def measure(args: argparse.Namespace) -> dict[str, object]:
         )
         work = {
             "by hand": epoch_by_hand(ready, args.batch),
-            "alike": epoch_by_hand(ready, args.batch, kind="alike"),
-            "loading": epoch_by_hand(ready, args.batch, kind="loading"),
+            **{
+                kind: epoch_by_hand(ready, args.batch, kind=kind)
+                for kind in ("alike", "loading", "counting")
+            },
             "imgtrain": bare_epoch(ready.state),
             "told": told_epoch(told.state, stack),
             "ema": bare_epoch(averaged.state),

@@ -50,6 +50,39 @@ def test_the_sum_does_not_depend_on_the_cut(size):
     assert _read([whole]) == _read(cut) == _read(cut[::-1])
 
 
+@pytest.mark.parametrize("more", [1, 40])
+def test_what_was_held_is_put_back(more):
+    """Batches added since are forgotten, whether they were counted already or were waiting."""
+    logits, targets, losses = _batch(8)
+    mask = torch.ones(8, dtype=torch.bool)
+    tally = Tally(7, torch.device("cpu"))
+    for _ in range(3):
+        tally.add(logits, targets, losses, mask)
+    held = tally.held()
+    for _ in range(more):
+        tally.add(logits, targets, losses * torch.nan, mask)
+    tally.restore(held)
+    tally.add(logits, targets, losses, mask)
+
+    assert tally.read() == _read([(logits, targets, losses)] * 4)
+
+
+def test_a_checkpoint_and_a_sum_over_processes_know_what_waits():
+    """No batch is lost between two countings, and the tally that was asked goes on by itself."""
+    parts = [_batch(8, seed=seed) for seed in range(19)]
+    mask = torch.ones(8, dtype=torch.bool)
+    tally, resumed = Tally(7, torch.device("cpu")), Tally(7, torch.device("cpu"))
+    for part in parts[:18]:
+        tally.add(*part, mask)
+    resumed.load(tally.state())
+    resumed.add(*parts[18], mask)
+    doubled = tally.summed(lambda sums: 2 * sums)
+    tally.add(*parts[18], mask)
+
+    assert tally.read() == resumed.read() == _read(parts)
+    assert doubled.read() == _read(parts[:18] * 2)
+
+
 def test_masked_rows_count_nowhere():
     """A masked row changes no number, even when its loss is not one."""
     logits, targets, losses = _batch(10)

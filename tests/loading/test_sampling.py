@@ -45,6 +45,15 @@ def test_random_numbers_depend_on_the_position_alone(rows):
     assert abs(table.mean() - 0.5) < 0.05
 
 
+@pytest.mark.parametrize("rows", [range(1000, 1050), [2047, 2048], [5, 4100], [9000]])
+def test_random_numbers_are_those_of_one_stream(rows):
+    """Numpy's own, whichever part of them was drawn before."""
+    words = np.random.SeedSequence([7, 3, 2]).generate_state(2, np.uint64)
+    table = np.random.Generator(np.random.Philox(key=words)).random((9001, DRAWS))
+
+    assert (draws(np.array(rows), seed=7, epoch=3) == table[list(rows)]).all()
+
+
 @pytest.mark.parametrize("cut", [(8, 1, 1), (4, 2, 1), (4, 1, 2), (2, 2, 2), (1, 4, 2)])
 def test_every_cut_of_a_batch_holds_the_same_pictures(cut):
     """Processes and micro-batches only cut the effective batch; positions go along."""

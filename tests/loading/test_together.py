@@ -1,5 +1,7 @@
 """Many small pictures at once: the same bytes as one by one."""
 
+import threading
+
 import numpy as np
 import pytest
 import torch
@@ -69,11 +71,11 @@ def test_stores_hand_out_many_of_one_shape(tmp_path):
         store.close()
 
 
-def _epochs(store, *, bad=frozenset(), threads=2):
+def _epochs(store, *, bad=frozenset(), threads=2, spare=True):
     """Bytes, targets and masks of two epochs."""
     source = Shapes(50, bad=bad)
     pictures = Pictures(source, PREPROCESS, store, on_bad="skip")
-    loader = Loader(pictures, source.labels, torch.device("cpu"), threads=threads)
+    loader = Loader(pictures, source.labels, torch.device("cpu"), threads=threads, spare=spare)
     batches = Batches(micro=16, accumulation=1, world_size=1)
     found = []
     for epoch in (1, 2):
@@ -97,9 +99,26 @@ def test_where_pictures_lie_changes_nothing(tmp_path, bad):
     alone = _epochs(Nowhere(), bad=bad)
 
     assert _epochs(InMemory(50), bad=bad) == alone
+    assert _epochs(InMemory(50), bad=bad, spare=False) == alone
     assert _epochs(disk, bad=bad) == alone
     assert _epochs(disk, bad=bad, threads=5) == alone
     disk.close()
+
+
+@pytest.mark.parametrize("spare", [True, False])
+def test_threads_help_only_where_cores_are_left(spare):
+    """Of what lies in memory, batches are made by whoever asks, where all cores compute."""
+    source, store = Shapes(8), InMemory(8)
+    pictures = Pictures(source, PREPROCESS, store, on_bad="skip")
+    for i in range(8):
+        pictures.get(i)
+    loader = Loader(pictures, source.labels, torch.device("cpu"), threads=1, spare=spare)
+    share = Share(np.arange(8), None, np.ones(8, np.bool_))
+    before = threading.active_count()
+    list(loader.batches([share] * 6, Centre(PREPROCESS)))
+
+    assert threading.active_count() - before == int(spare)
+    loader.close()
 
 
 def test_a_picture_that_went_bad_elsewhere_is_left_out():
