@@ -72,15 +72,13 @@ def calibrate(predictor: Predictor, file: Path, pictures: Labelled) -> dict[str,
     member, recipe = predictor.members[0], predictor.recipe
     assert recipe is not None
     member.recipe = replace(recipe, temperature=_HOT)
-    try:
-        answers = ask(predictor, pictures)
-    finally:
-        member.recipe = recipe
+    answers = ask(predictor, pictures)
     with np.errstate(divide="ignore"):
         logs = _HOT * np.log(answers.probs)
     labels, before = answers.labels, recipe.temperature
     after = _fitted(logs, labels, before)
-    probs = tempered(logs, after)
+    member.recipe = replace(recipe, temperature=after)
+    probs = ask(predictor, pictures).probs  # as ``predict`` will see them, to the last bit
     scores = tuple(conformity_scores(probs, labels).tolist())
     made = replace(recipe, temperature=after, conformity=scores)
     (artefact.replace_recipe if artefact.is_classical(file) else replace_recipe)(file, made)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from imgtrain.data.listing import PART_WORDS
 from imgtrain.data.split import HELD
+from imgtrain.data.tables import SUFFIXES
 from imgtrain.ensemble_file import NAME
 from imgtrain.errors import RunError
 from imgtrain.files import first_free, read_json
@@ -56,10 +57,32 @@ def subjects(names: Sequence[str | Path], output: Path) -> tuple[Subject, ...]:
 
 def _subject(name: str | Path, output: Path) -> Subject:
     path = Path(name)
+    _refuse_pictures(path, output / name)
     if not path.is_file():
-        return Subject(find_run(str(name), output))
+        found = Subject(find_run(str(name), output))
+        _refuse_unfinished(found)
+        return found
     is_of_run = path.name == _WEIGHTS and (path.parent / "status.json").is_file()
     return Subject(RunDir(path.parent)) if is_of_run else Subject(None, path)
+
+
+def _refuse_pictures(path: Path, run: Path) -> None:
+    """A folder or manifest of pictures in the place of a run."""
+    is_run = any((place / "status.json").is_file() for place in (path, run))
+    if (path.is_dir() and not is_run) or path.suffix.lower() in SUFFIXES:
+        raise RunError(
+            f"{path} is no run", f"to score a run on pictures: imgtrain evaluate RUN --data {path}"
+        )
+
+
+def _refuse_unfinished(subject: Subject) -> None:
+    run, weights = subject.run, subject.weights
+    is_single = run is not None and run.status().get("kind") is None
+    if is_single and weights is not None and not weights.is_file():
+        raise RunError(
+            f"{run.path if run else ''} has no {_WEIGHTS}: its training did not come to its end",
+            "the same imgtrain train command goes on with it",
+        )
 
 
 def name_of(root: str, part: str | None, *, is_own: bool) -> str:

@@ -234,6 +234,11 @@ class _Work:
             )
         file = self.run.weights
         assert file is not None
+        if file.suffix != ".safetensors":
+            raise SettingsError(
+                f"--calibrate changes what a model.safetensors says, and {file} is an export",
+                "calibrate the run, and export it again",
+            )
         if asked.data is None:
             own = self.own()
             if not len(own.parts.get("calibration", ())):
