@@ -96,5 +96,5 @@ def narrow(model: nn.Module, compute: ComputePlan) -> None:
     for module in model.modules():
         if type(module) in (*_CONVOLUTIONS, nn.Linear):
             for parameter in module.parameters(recurse=False):
-                parameter.requires_grad_(False)  # noqa: FBT003  # its signature
+                parameter.requires_grad_(False)  # its signature
                 parameter.data = parameter.data.to(kind)
