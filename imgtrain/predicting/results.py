@@ -10,9 +10,9 @@ from typing import Any
 from imgtrain import console
 from imgtrain.data.listing import some
 from imgtrain.errors import SettingsError
-from imgtrain.files import read_json, refuse_device, write_json
+from imgtrain.files import read_json, write_json
 from imgtrain.predicting.answers import Answer
-from imgtrain.predicting.growing import Table, told
+from imgtrain.predicting.growing import Table
 from imgtrain.predicting.listing import Listed
 
 FORMAT = 1
@@ -74,10 +74,8 @@ class Results:
         if done == total and all(map(_is_whole, self._tables)):
             return done
         for table in self._tables:
-            with told(table.path):
-                refuse_device(table.path)
+            table.begin(done)  # first, as it finds out whether another command is at it
             self._note(table, "unfinished")
-            table.begin(done)
         return done
 
     def _known(self, table: Table, *, fresh: bool) -> int:

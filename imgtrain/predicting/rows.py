@@ -87,7 +87,7 @@ class JsonRows:
 
     def __init__(self, asked: Asked) -> None:
         self._asked = asked
-        self.depends = {"top_k": min(asked.top_k, len(asked.classes))}
+        self.depends: Mapping[str, int] = {"top_k": min(asked.top_k, len(asked.classes))}
 
     def line(self, said: Answer) -> str:
         """One object, in ASCII."""

@@ -49,7 +49,11 @@ class Web:
             follow_redirects=True,
             max_redirects=_REDIRECTS,
             timeout=self._limits.silence,
-            headers={"User-Agent": f"imgtrain/{__version__}", "Accept": "image/*,*/*;q=0.5"},
+            headers={
+                "User-Agent": f"imgtrain/{__version__}",
+                "Accept": "image/*,*/*;q=0.5",
+                "Accept-Encoding": "identity",
+            },
         )
         return self
 
