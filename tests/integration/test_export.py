@@ -2,7 +2,14 @@
 
 import csv
 import json
+import re
 import shutil
+import socket
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
 from dataclasses import replace
 from pathlib import Path
 
@@ -303,7 +310,7 @@ def warned(ran):
 
 def test_missing_packages_are_named_before_work(imgtrain, monkeypatch):
     """Exit code 4, and what to install."""
-    monkeypatch.setitem(__import__("sys").modules, "onnxscript", None)
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
 
     ran = imgtrain("export", "a")
 
@@ -354,7 +361,9 @@ def test_files_are_asked_as_they_are(imgtrain, place):
 )
 def test_families(imgtrain, place, asked, model, more):
     """Programs of other kinds of networks, with what may be added to them."""
-    _answers_alike(imgtrain, place, asked, model, more, "pt2")
+    recipe = replace(about(place), architecture=model, **more)
+
+    _answers_alike(imgtrain, place, asked, recipe, "pt2")
 
 
 @pytest.mark.long
@@ -364,13 +373,16 @@ def test_families(imgtrain, place, asked, model, more):
 )
 def test_families_in_every_format(imgtrain, place, asked, model, suffix):
     """As above."""
-    _answers_alike(imgtrain, place, asked, model, {}, suffix)
+    _answers_alike(imgtrain, place, asked, replace(about(place), architecture=model), suffix)
 
 
-def _answers_alike(imgtrain, place, asked, model, more, suffix):
-    name = f"{model}-{suffix}"
-    recipe = read_recipe(place / "runs/a/model.safetensors")
-    untrained(place, name, replace(recipe, architecture=model, **more))
+def about(place):
+    return read_recipe(place / "runs/a/model.safetensors")
+
+
+def _answers_alike(imgtrain, place, asked, recipe, suffix):
+    name = f"{recipe.architecture}-{suffix}"
+    untrained(place, name, recipe)
 
     exported(imgtrain, name, "--data", "photos", "--to", f"{name}.{suffix}")
 
@@ -408,3 +420,70 @@ def test_families_that_can_be_pruned(imgtrain, place, model):
 
     assert ran.code == 0, ran.err
     assert ran.json["after"]["parameters"] < 0.7 * ran.json["before"]["parameters"]
+
+
+GUIDE = (Path(__file__).parents[2] / "docs" / "deployment.md").read_text(encoding="utf-8")
+BARE, EXACT, SERVICE = re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)
+
+
+def test_the_guides_way_to_run_an_onnx_file(imgtrain, asked, place, monkeypatch, capsys):
+    """Small pictures of any shape: the very pixels, and so the answers, of predict."""
+    file = place / "runs/a/export/model.onnx"
+    if not file.is_file():
+        exported(imgtrain, "a")
+    shapes = [(40, 40), (20, 33), (200, 90), (32, 32), (9, 150)]
+    rng = np.random.default_rng(1)
+    paths = []
+    for i, (width, height) in enumerate(shapes):
+        pixels = rng.integers(0, 256, (height, width, 3), np.uint8)
+        paths.append(f"odd-{i}.png")
+        Image.fromarray(pixels).save(paths[-1])
+    monkeypatch.setattr(sys, "argv", ["bare.py", str(file), *paths])
+    known = {}
+
+    exec(compile(BARE, "bare.py", "exec"), known)  # noqa: S102  # the guide's own code
+
+    expected = np.stack([found.probs for found in package.load(file).predict(paths)])
+    np.testing.assert_allclose(known["probabilities"], expected, atol=1e-6)
+    assert len(capsys.readouterr().out.splitlines()) == 5
+    draw(1, 0, size=500).save("large.jpg")
+    bare = known["view"]("large.jpg").astype(int)
+    exec(compile(EXACT, "exact.py", "exec"), known)  # noqa: S102  # as above
+    exact = known["view"]("large.jpg")
+    (found,) = package.load(file).predict(["large.jpg"])
+    np.testing.assert_allclose(
+        known["session"].run(["probabilities"], {"pixels": exact[None]})[0][0],
+        found.probs,
+        atol=1e-6,
+    )
+    assert np.abs(bare - exact).mean() < 4
+
+
+def test_the_guides_service(place, asked, monkeypatch):
+    """A picture sent is answered with every class's probability; other bytes with an error."""
+    monkeypatch.chdir(place)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    code = SERVICE.replace("8000", str(port)).replace("runs/photos-resnet18", "a")
+    known = {"__name__": "service"}
+    thread = threading.Thread(target=lambda: exec(code, known), daemon=True)  # noqa: S102  # as above
+    thread.start()
+    deadline = time.monotonic() + 60
+    while "server" not in known:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    monkeypatch.setattr(known["Handler"], "log_message", lambda *_: None)
+    try:
+        url = f"http://127.0.0.1:{port}/"
+        with urllib.request.urlopen(url, Path("new-1.png").read_bytes()) as reply:
+            told = json.load(reply)
+        with pytest.raises(urllib.error.HTTPError, match="400") as refused:
+            urllib.request.urlopen(url, b"no picture")
+        assert "no picture in a known format" in json.load(refused.value)["error"]
+        refused.value.close()
+    finally:
+        known["server"].shutdown()
+        known["server"].server_close()
+        thread.join(10)
+    np.testing.assert_allclose([told[name] for name in CLASSES], asked("a")[1], atol=1e-6)
