@@ -18,8 +18,8 @@ LR = (
             ["trian"],
             (
                 "error: there is no command 'trian'; did you mean 'train'?\n"
-                "  commands: data, train, cv, tune, find-lr, predict, models, report, compare, "
-                "find-batch-size, bench, config, init\n"
+                "  commands: data, train, cv, tune, find-lr, predict, explain, models, report, "
+                "compare, find-batch-size, bench, config, init\n"
             ),
         ),
         (
