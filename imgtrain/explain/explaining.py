@@ -35,7 +35,7 @@ Raw = Literal["npy", "png"]
 """How maps are kept beside the overlays: their values, or a grey picture."""
 
 _AT_ONCE = 16
-"""Pictures whose maps are made together."""
+"""Pictures whose maps are made together, in a pass that keeps what gradients need."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

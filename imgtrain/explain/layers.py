@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from imgtrain.engine.attention import Stage, stages_of
+from imgtrain.engine.attention import stages_of
 from imgtrain.errors import SettingsError, nearest
 
 _MOST_NAMED = 8
@@ -85,8 +85,16 @@ def _extent(maps: Tensor | None) -> int:
 
 def _best_name(model: nn.Module, names: list[str]) -> str | None:
     """Of names for the same tensor, that of a stage."""
-    stages = {stage.path for stage in stages_of(model)}
+    stages = layers_of(model)
     return next((name for name in names if name in stages), None)
+
+
+def layers_of(model: nn.Module) -> list[str]:
+    """Paths of what ``--layer`` counts: stages behind the stem, or the blocks of a transformer."""
+    info: Any = getattr(model, "feature_info", None)
+    known = {name for name, _ in model.named_modules()}
+    stages = [stage.path for stage in stages_of(model)]
+    return stages or [path for each in info or () if (path := each["module"]) in known]
 
 
 @contextmanager
@@ -124,9 +132,9 @@ def named_layer(model: nn.Module, asked: str) -> str:
     paths = [name for name, _ in model.named_modules() if name]
     if asked in paths:
         return asked
-    stages = [] if not asked.isdecimal() else stages_of(model)
+    stages = [] if not asked.isdecimal() else layers_of(model)
     if stages and 1 <= int(asked) <= len(stages):
-        return stages[int(asked) - 1].path
+        return stages[int(asked) - 1]
     raise SettingsError(
         f"--layer {asked}: the model has no such layer{nearest(asked, paths)}", _offered(model)
     )
@@ -134,15 +142,11 @@ def named_layer(model: nn.Module, asked: str) -> str:
 
 def _offered(model: nn.Module) -> str:
     """The stages, or else the children of the network."""
-    stages = stages_of(model)
+    stages = layers_of(model)
     if not stages:
         names = [name for name, _ in model.named_children()]
         return f"its parts are {_some(names)}; names of layers in them follow a dot"
-    return f"its stages are {_some([_numbered(n, s) for n, s in enumerate(stages, start=1)])}"
-
-
-def _numbered(number: int, stage: Stage) -> str:
-    return f"{number} {stage.path}"
+    return f"its stages are {_some([f'{n} {path}' for n, path in enumerate(stages, start=1)])}"
 
 
 def _some(names: list[str]) -> str:

@@ -34,9 +34,6 @@ METHODS = (*RULES, "occlusion", "attention", "rollout", "gradient-attention")
 _WITHOUT_CLASS = ("attention", "rollout")
 """What these show is the same for every class."""
 
-_AT_ONCE = 16
-"""Pictures in a pass that keeps what gradients need."""
-
 Maps = NDArray[np.float32]
 
 
@@ -135,18 +132,19 @@ def _check(asked: Asked) -> None:
 def _by_cam(member: Member, asked: Asked, example: Tensor) -> Explainer:
     model = member.model
     if asked.layer is not None:
-        layer = named_layer(model, asked.layer)
+        layer: str | None = named_layer(model, asked.layer)
     else:
-        layer = last_layer(model, Layout.of(model), example) or ""
-    if not layer:
+        layer = last_layer(model, Layout.of(model), example)
+    if layer is None:
         raise SettingsError(
             f"--method {asked.method} wants a layer of feature maps, and "
             f"{member.recipe.architecture} has none of more than one place at this picture size",
             "take --method occlusion, which fits any model",
         )
-    check_layer(model, layer, example)
+    if asked.layer is not None:
+        check_layer(model, layer, example)
     rule = partial(activation_maps, model, layer, RULES[asked.method])
-    return Explainer(asked.method, layer, _in_chunks(member, rule))
+    return Explainer(asked.method, layer, _on_pixels(member, rule))
 
 
 def _by_attention(member: Member, asked: Asked, example: Tensor) -> Explainer:
@@ -175,7 +173,7 @@ def _by_attention(member: Member, asked: Asked, example: Tensor) -> Explainer:
     else:
         where = f"all {count} layers"
         rule = partial(_rollout if method == "rollout" else gradient_attention, model, grid)
-    return Explainer(method, where, _in_chunks(member, rule))
+    return Explainer(method, where, _on_pixels(member, rule))
 
 
 def _attention(model: nn.Module, grid: Grid, layer: int, inputs: Tensor, _: Tensor) -> Tensor:
@@ -204,21 +202,14 @@ def _attention_layer(grid: Grid, asked: str | None) -> int:
     )
 
 
-def _in_chunks(member: Member, rule: Callable[[Tensor, Tensor], Tensor]) -> Callable[..., Maps]:
-    """A rule on prepared pictures, as one on pixels, for any number of pictures."""
+def _on_pixels(member: Member, rule: Callable[[Tensor, Tensor], Tensor]) -> Callable[..., Maps]:
+    """A rule on prepared pictures, as one on pixels."""
 
     def maps(pixels: Tensor, targets: Tensor) -> Maps:
-        found = [
-            rule(member.prepare(pixels[first:last]), targets[first:last]).cpu().numpy()
-            for first, last in _chunks(len(pixels))
-        ]  # waits for the device
-        return np.concatenate(found).astype(np.float32)
+        found: Maps = rule(member.prepare(pixels), targets).float().cpu().numpy()
+        return found  # waits for the device
 
     return maps
-
-
-def _chunks(count: int) -> list[tuple[int, int]]:
-    return [(first, first + _AT_ONCE) for first in range(0, count, _AT_ONCE)]
 
 
 def _by_occlusion(member: Member, asked: Asked) -> Explainer:

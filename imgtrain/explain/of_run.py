@@ -108,8 +108,8 @@ def explain_page(folder: Path) -> None:
     """
     run = read_run(folder)
     shown = [(part, mistakes) for part in ("test", "val") if part in run.predictions]
-    chosen = chosen_of(folder, shown)
-    if not len(chosen.pictures):
+    chosen = chosen_of(folder, shown) if shown else None
+    if chosen is None or not len(chosen.pictures):
         return
     name, predictor = one_model(str(folder), folder.parent, HardwareSettings())
     job = Job(

@@ -18,8 +18,9 @@ LR = (
             ["trian"],
             (
                 "error: there is no command 'trian'; did you mean 'train'?\n"
-                "  commands: data, train, cv, tune, find-lr, predict, models, report, compare, "
-                "find-batch-size, bench, config, init, doctor\n"
+                "  commands: data, train, cv, tune, find-lr, evaluate, predict, export, explain, "
+                "models, report, compare, find-batch-size, bench, config, init, doctor
+"
             ),
         ),
         (
