@@ -117,13 +117,12 @@ def _pass_on(stop: Stop, children: Sequence[_Child]) -> None:
 
 def tracked_as(settings: Settings) -> dict[str, str]:
     """Variables that make a child tell the same trackers: the folder knows no passwords."""
-    return {
-        f"IMGTRAIN_{key.replace('.', '__').upper()}": ",".join(value or ["none"])
-        if isinstance(value, list)
-        else str(value)
-        for key, value in flatten(settings).items()
-        if key.startswith("track.") and value is not None
-    }
+    found = {}
+    for key, value in flatten(settings).items():
+        if key.startswith("track.") and value is not None:
+            text = ",".join(value) or "none" if isinstance(value, list) else str(value)
+            found[f"IMGTRAIN_{key.replace('.', '__').upper()}"] = text
+    return found
 
 
 class _Child:

@@ -69,6 +69,6 @@ class Mark:
         """At once, as far as other processes are concerned."""
         handle = os.open(self.path, os.O_WRONLY | os.O_CREAT, 0o644)
         try:
-            os.pwrite(handle, f"{self.step:>20} {self.epoch:>20}\n".encode("ascii"), 0)
+            os.write(handle, f"{self.step:>20} {self.epoch:>20}\n".encode("ascii"))
         finally:
             os.close(handle)

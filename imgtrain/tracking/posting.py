@@ -140,7 +140,7 @@ class Post:
         return told.step > last.get(told.of, -1)
 
     def _confirm(self, batch: list[Told]) -> None:
-        """It has arrived: nobody needs it any more."""
+        """It has arrived: after a kill it is not told again."""
         self._drop(batch)
         for told in batch:
             if isinstance(told, Numbers) and told.of == "step":

@@ -143,12 +143,14 @@ def test_killed_and_continued_it_is_one_run(work, client):
     run = work / "runs" / "photos-test_resnet"
     end = time.monotonic() + 300
     mark = run / ".mlflow.mark"  # of the last step and the last epoch that were sent
-    while not (mark.exists() and mark.read_text() and "-1" not in mark.read_text()):
-        assert child.poll() is None
-        assert time.monotonic() < end
-        time.sleep(0.02)
-    child.kill()
-    child.wait()
+    try:
+        while not (mark.exists() and mark.read_text() and "-1" not in mark.read_text()):
+            assert child.poll() is None
+            assert time.monotonic() < end
+            time.sleep(0.02)
+    finally:
+        child.kill()
+        child.wait()
     first = identifier(run)
     assert client.get_run(first).info.status == "RUNNING"
     assert ledger(run, "epoch")
