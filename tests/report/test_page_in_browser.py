@@ -320,8 +320,9 @@ def test_a_huge_page_is_small_and_answers_at_once(huge, opened):
     told = {m["name"]: m["value"] for m in session.send("Performance.getMetrics")["metrics"]}
     assert told["TaskDuration"] < 3  # seconds of CPU, whoever else uses the machine
     page.get_by_label("Search: scores per class").fill("species 07")
-    assert page.locator("#test-classes tbody tr:visible").count() == 100
-    assert page.locator("#test-classes [role=status]").inner_text() == "100 of 1,000"
+    found = sum("07" in f"{k:04d}" for k in range(1000))
+    assert page.locator("#test-classes tbody tr:visible").count() == found
+    assert page.locator("#test-classes [role=status]").inner_text() == f"{found} of 1,000"
     assert page.heard == [huge.as_uri()]
 
 
