@@ -17,6 +17,7 @@ CHECKED = (
     (r"^imgtrain data prepare imagenet", "wants 155 GB (tests/fetching/test_prepare.py)"),
     (r"^imgtrain find-batch-size|--batch-size auto|--auto-batch-size|-b auto",
      "a dozen processes (tests/integration/test_batch_size.py)"),
+    (r"^imgtrain doctor", "two processes that import torch (tests/cli/test_doctor.py)"),
     (r"--network\b", "asks servers of the world (tests/cli/test_doctor.py)"),
     (r"^imgtrain (serve|.*--host|.*--port)", "goes on until it is stopped"),
     (r"--compile\b", "starts a compiler"),
