@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from treatment import CHEAP
 
 from imgtrain.cli import run as run_cli
 from imgtrain.loading.locks import Lock
@@ -113,7 +112,7 @@ class Sandbox:
     """A copy of the template, in which runs that a document names appear when they are named."""
 
     def __init__(self, place, source):
-        self.place, self.source, self.environ = place, source, dict(CHEAP)
+        self.place, self.source, self.environ = place, source, {}
         place.mkdir()
         for name in sorted(path.name for path in source.iterdir()):
             if name not in {"runs", "done"}:

@@ -27,6 +27,7 @@ from treatment import (
     MAY_END,
     MOST,
     REPEATS,
+    cheap_for,
     cheaper,
     why_not_run,
     why_only_compiled,
@@ -203,7 +204,7 @@ class Reader:
             return
         cheap = tuple(w for c in simple(command.document, 0, text) for w in c.words[1:])
         self.sandbox.provide(("imgtrain", *cheap))
-        with variables(self.sandbox.environ | environ):
+        with variables(cheap_for(text) | self.sandbox.environ | environ):
             code, said = self.runs(list(expanded(cheap, environ)))
         line = command.document.read_text(encoding="utf-8").splitlines()[command.line - 1]
         expected = {0} | {int(code) for code in ABOUT_AN_EXIT.findall(line)}
@@ -234,7 +235,7 @@ class Reader:
                     Path(named[1]).write_text(block.text, encoding="utf-8")
                     return
                 if why is None:
-                    with variables(self.sandbox.environ):
+                    with variables(CHEAP | self.sandbox.environ):
                         exec(code, self.names)  # noqa: S102  # what the document tells to run
         except Exception as error:
             raise AssertionError(f"{place}: {type(error).__name__}: {error}") from error

@@ -5,6 +5,8 @@ One table a question. A command that no line of a table names is run as typed.
 
 import re
 
+from imgtrain.settings.classical import has_meaning
+
 CHECKED = (
     (r"--gpus\b", "needs GPUs (tests/integration/test_gpus.py)"),
     (r"--device (cuda|mps)\b", "needs a GPU"),
@@ -17,6 +19,7 @@ CHECKED = (
     (r"^imgtrain data prepare imagenet", "wants 155 GB (tests/fetching/test_prepare.py)"),
     (r"^imgtrain find-batch-size|--batch-size auto|--auto-batch-size|-b auto",
      "a dozen processes (tests/integration/test_batch_size.py)"),
+    (r"^imgtrain doctor", "two processes that import torch (tests/cli/test_doctor.py)"),
     (r"--network\b", "asks servers of the world (tests/cli/test_doctor.py)"),
     (r"^imgtrain (serve|.*--host|.*--port)", "goes on until it is stopped"),
     (r"--compile\b", "starts a compiler"),
@@ -71,7 +74,8 @@ CHEAPER = (
     (r"(--folds) +\d+", r"\1 2"),
     (r"(--repeats) +\d+", r"\1 1"),
     (r"(?<![\w-])(--model|-m) +(?!sklearn:|speednet|test_|two-layers)[\w./]+", r"\1 test_resnet"),
-    (r"(--features) +(?!pixels|auto)\w+", r"\1 pixels"),
+    (r" --features +\w+", ""),
+    (r"(--model sklearn:\w+)(?!.*--weights)", r"\1 --features pixels"),
     (r"^(imgtrain models) .*\*.*", r"\1 'test_*'"),
     (r"(--image-sizes) +\S+", r"\1 24:0.5,32:0.5"),
     (r"(--image-size) +\d+", r"\1 32"),
@@ -90,6 +94,7 @@ CHEAP = {
     "IMGTRAIN_HARDWARE__DEVICE": "cpu",
     "IMGTRAIN_HARDWARE__THREADS": "1",
     "IMGTRAIN_MODEL__NAME": "test_resnet",
+    "IMGTRAIN_MODEL__PRETRAINED": "false",
     "IMGTRAIN_TRAIN__BATCH_SIZE": "8",
     "IMGTRAIN_TRAIN__FAST_DEV": "true",
     "IMGTRAIN_TUNE__TRIALS": "2",
@@ -109,6 +114,14 @@ MAY_END = ((r"^imgtrain data validate", 3),)
 """Other exit codes than 0 that are as they should be: the sandbox has a broken picture."""
 
 REPEATS = "like an earlier one, or one training too many (pytest -m long runs it)"
+
+
+def cheap_for(text):
+    """The variables for one command: a classical model refuses what means nothing to it."""
+    if "sklearn:" not in text:
+        return CHEAP
+    kept = {name for name in CHEAP if has_meaning(name[9:].lower().replace("__", "."))}
+    return {name: CHEAP[name] for name in kept - {"IMGTRAIN_MODEL__PRETRAINED"}}
 
 
 def why_not_run(text):
