@@ -19,8 +19,7 @@ LR = (
             (
                 "error: there is no command 'trian'; did you mean 'train'?\n"
                 "  commands: data, train, cv, tune, find-lr, evaluate, predict, export, explain, "
-                "models, report, compare, find-batch-size, bench, config, init, doctor
-"
+                "models, report, compare, find-batch-size, bench, config, init, doctor\n"
             ),
         ),
         (
