@@ -98,8 +98,9 @@ def evaluate(  # each is an option of the command line
         raise SettingsError(
             f"--split {split} is no part{nearest(split, HELD)}", f"parts are {', '.join(HELD)}"
         )
+    from imgtrain.evaluating.asked import Asked
     from imgtrain.evaluating.goals import Goal
-    from imgtrain.evaluating.whole import Asked, evaluate_asked
+    from imgtrain.evaluating.whole import evaluate_asked
     from imgtrain.report.evaluation import evaluation_text
 
     found = evaluate_asked(

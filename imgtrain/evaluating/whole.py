@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from imgtrain.continuing import read_saved
 from imgtrain.data.listing import count
 from imgtrain.errors import DataError, ImgtrainError, SettingsError
 from imgtrain.evaluating.answers import Answers, ask
+from imgtrain.evaluating.asked import Asked, Evaluation, Run
 from imgtrain.evaluating.calibrating import (
     before_and_after,
     calibrate,
@@ -19,7 +20,7 @@ from imgtrain.evaluating.calibrating import (
     refuse_several,
     reheated,
 )
-from imgtrain.evaluating.goals import Goal, threshold_for
+from imgtrain.evaluating.goals import threshold_for
 from imgtrain.evaluating.pictures import Labelled, Own, read_given, read_own
 from imgtrain.evaluating.places import Subject, place_of, subjects
 from imgtrain.evaluating.seen import warn_of_seen
@@ -29,50 +30,6 @@ from imgtrain.loading.corruptions import Corruption, all_corruptions
 from imgtrain.loading.tta import check_views
 from imgtrain.metrics.groups import macro_f1_of, robustness
 from imgtrain.predictor import Predictor, load
-from imgtrain.settings.schema import HardwareSettings
-
-Run = str | Path
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """What is evaluated, and what of it.
-
-    Args:
-        runs: Runs, cross-validations or files of weights; several are one model, none the newest.
-        output: Folder that holds the runs.
-        data: Labelled pictures; the run's own, if not given.
-        split: The part; ``test`` if not given.
-        ensemble: How several models are combined.
-        tta: Views that are averaged.
-        calibrate: Whether a temperature is fitted and stored first.
-        goal: What a threshold is to reach.
-        corrupt: Whether corrupted pictures are scored, too.
-        slices: Columns that scores are told apart by; all with few values, if there are none.
-        to: Where the evaluation goes, if not into the run.
-        hardware: Where it computes, and how.
-    """
-
-    runs: tuple[Run, ...] = ()
-    output: Path = Path("runs")
-    data: str | None = None
-    split: str | None = None
-    ensemble: str | None = None
-    tta: str | None = None
-    calibrate: bool = False
-    goal: Goal | None = None
-    corrupt: bool = False
-    slices: tuple[str, ...] = ()
-    to: Path | None = None
-    hardware: HardwareSettings = field(default_factory=HardwareSettings)
-
-
-@dataclass(frozen=True, slots=True)
-class Evaluation:
-    """Where an evaluation lies, and the content of its ``metrics.json``."""
-
-    folder: Path
-    metrics: Mapping[str, Any]
 
 
 def evaluate(
@@ -226,33 +183,43 @@ class _Work:
             SettingsError: If there is nothing to fit, or nothing to fit it on.
         """
         asked, predictor = self.asked, self.predictor
-        refuse_several(len(predictor.members))
-        if asked.tta is not None:
-            raise SettingsError(
-                f"--calibrate is about single views, and --tta {asked.tta} averages several",
-                "leave out one of them",
-            )
-        file = self.run.weights
-        assert file is not None
-        if file.suffix != ".safetensors":
-            raise SettingsError(
-                f"--calibrate changes what a model.safetensors says, and {file} is an export",
-                "calibrate the run, and export it again",
-            )
+        file = self._calibrated_file()
         if asked.data is None:
-            own = self.own()
-            if not len(own.parts.get("calibration", ())):
-                raise SettingsError(
-                    f"{own.run.path} has no calibration part",
-                    "train with --calibration-fraction 0.1, or give labelled pictures that were "
-                    "kept apart: --data PATH --calibrate",
-                )
-            return calibrate(predictor, file, own.part("calibration", predictor.classes))
+            return calibrate(predictor, file, self._kept_apart())
         given = read_given(asked.data, asked.split, predictor.classes, self.run.run)
+        if given.run is not None:  # the run's own pictures: it has a part for this, or none
+            return calibrate(predictor, file, self._kept_apart())
         refuse_learnt(given, self._own_if_any())
         if scored.run is None:
             console.warn("the scores are of the calibration pictures themselves: they flatter")
         return calibrate(predictor, file, given)
+
+    def _calibrated_file(self) -> Path:
+        """The one file of weights that may be told a temperature."""
+        refuse_several(len(self.predictor.members))
+        if self.asked.tta is not None:
+            raise SettingsError(
+                f"--calibrate is about single views, and --tta {self.asked.tta} averages several",
+                "leave out one of them",
+            )
+        file = self.run.weights or self.run.path
+        if file.suffix != ".safetensors":
+            raise SettingsError(
+                f"--calibrate changes what a model.safetensors says, and {file} is none",
+                "calibrate a single run; what was exported from it is exported again",
+            )
+        return file
+
+    def _kept_apart(self) -> Labelled:
+        """The run's own calibration part."""
+        own = self.own()
+        if not len(own.parts.get("calibration", ())):
+            raise SettingsError(
+                f"{own.run.path} has no calibration part",
+                "train with --calibration-fraction 0.1, or give labelled pictures that were "
+                "kept apart: --data PATH --calibrate",
+            )
+        return own.part("calibration", self.predictor.classes)
 
     def _own_if_any(self) -> Own | None:
         try:

@@ -255,7 +255,7 @@ def test_what_cannot_be_is_refused(evaluate, place, arguments, code, words):
     assert not (RUN / "evaluations").exists()
 
 
-def test_a_run_without_a_calibration_part_says_what_to_do(evaluate, tmp_path):
+def test_a_run_without_a_calibration_part_says_what_to_do(evaluate, place, tmp_path):
     """Both ways out are named; pictures kept apart are one, and no test part is needed then."""
     table = rows(RUN / "splits.csv")
     with (RUN / "splits.csv").open("w", encoding="utf-8") as file:
@@ -269,9 +269,10 @@ def test_a_run_without_a_calibration_part_says_what_to_do(evaluate, tmp_path):
             draw((label + (i == 0)) % 3, 900 + i, 32).save(tmp_path / "apart" / name / f"{i}.png")
 
     refused = evaluate("hard", "--calibrate")
+    tested = evaluate("hard", "--calibrate", "--data", place / "hard")
     done = evaluate("hard", "--data", "apart", "--calibrate", "--json")
 
-    assert refused.code == 2
+    assert (refused.code, tested.code) == (2, 2)  # never on its own test part
     assert "--calibration-fraction 0.1" in refused.words
     assert "--data PATH --calibrate" in refused.words
     assert done.code == 0, done.err
