@@ -108,13 +108,13 @@ class Predictor:
             paths: The pictures.
             tta: Views that are averaged; see ``imgtrain.loading.tta``.
         """
-        groups: dict[Preprocess, list[int]] = {}
+        groups: dict[tuple[Preprocess, str], list[int]] = {}
         for number, member in enumerate(self.members):
-            groups.setdefault(_sight(member), []).append(number)
+            groups.setdefault((_sight(member), member.compute.device), []).append(number)
         with ExitStack() as stack:
             lookers = [
                 stack.enter_context(_looking(preprocess, paths, self.members[own[0]], tta))
-                for preprocess, own in groups.items()
+                for (preprocess, _), own in groups.items()
             ]
             for seen in zip(*(looker.batches() for looker in lookers), strict=True):
                 yield from self._answers(paths, lookers, seen, list(groups.values()))
