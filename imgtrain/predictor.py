@@ -161,13 +161,13 @@ class Predictor:
 
         Members that see pictures in the same way share them: each is decoded once.
         """
-        groups: dict[Preprocess, list[int]] = {}
+        groups: dict[tuple[Preprocess, str], list[int]] = {}
         for number, member in enumerate(self.members):
-            groups.setdefault(sight(member), []).append(number)
+            groups.setdefault((sight(member), member.compute.device), []).append(number)
         with ExitStack() as stack:
             lookers = [
                 stack.enter_context(looking(preprocess, work, self.members[own[0]]))
-                for preprocess, own in groups.items()
+                for (preprocess, _), own in groups.items()
             ]
             streams = list(zip((each.batches() for each in lookers), groups.values(), strict=True))
             bad = [each.loader.pictures.bad for each in lookers]

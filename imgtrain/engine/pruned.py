@@ -43,9 +43,11 @@ def narrow(model: nn.Module, widths: str) -> None:
         if not isinstance(layer, nn.Conv2d | nn.BatchNorm2d | nn.Linear):
             raise _unfit(path, f"is a {type(layer).__name__}")
         most_in, most_out = _channels(layer)
-        if not (1 <= (taken or most_in) <= most_in and 1 <= (given or most_out) <= most_out):
+        into = most_in if taken is None else taken
+        out = most_out if given is None else given
+        if not (min(1, most_in) <= into <= most_in and 1 <= out <= most_out):
             raise _unfit(path, f"has {most_in} and {most_out} channels")
-        _narrowed(layer, taken or most_in, given or most_out)
+        _narrowed(layer, into, out)
 
 
 def _parsed(widths: str) -> Iterator[tuple[str, int | None, int | None]]:

@@ -12,6 +12,7 @@ from imgtrain import console
 from imgtrain.classical import artefact
 from imgtrain.data.listing import count
 from imgtrain.engine.weights import replace_recipe
+from imgtrain.ensemble import Member
 from imgtrain.errors import DataError, SettingsError
 from imgtrain.evaluating.answers import Answers, ask
 from imgtrain.evaluating.pictures import Labelled, Own
@@ -68,9 +69,15 @@ def calibrate(predictor: Predictor, file: Path, pictures: Labelled) -> dict[str,
     Raises:
         DataError: If none of the pictures can be read.
         DiskError: If the file cannot be written.
+        SettingsError: If it is a file that ``imgtrain export`` wrote.
     """
     member, recipe = predictor.members[0], predictor.recipe
     assert recipe is not None
+    if not isinstance(member, Member):
+        raise SettingsError(
+            f"--calibrate: the temperature of {file} is part of its graph",
+            "calibrate the run that it came from, and export that again",
+        )
     member.recipe = replace(recipe, temperature=_HOT)
     answers = ask(predictor, pictures)
     with np.errstate(divide="ignore"):

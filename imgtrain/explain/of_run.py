@@ -15,7 +15,8 @@ from imgtrain.explain.explaining import Job, explain_all
 from imgtrain.explain.methods import Asked
 from imgtrain.explain.preparing import one_model, settled
 from imgtrain.report.gallery import Reader, reader_of, worst_mistakes
-from imgtrain.report.reading import Predictions, RunFiles, read_run
+from imgtrain.report.predictions import Predictions
+from imgtrain.report.reading import RunFiles, read_run
 from imgtrain.settings.schema import HardwareSettings
 
 Choice = Callable[[Predictions], Sequence[int]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from imgtrain.ensemble import choose
+from imgtrain.ensemble import Member, choose
 from imgtrain.errors import SettingsError, nearest
 from imgtrain.explain.methods import Asked, Explainer, explainer
 from imgtrain.predictor import Predictor, load
@@ -45,7 +45,12 @@ def settled(predictor: Predictor, asked: Asked, of: str | None) -> Explainer:
     Raises:
         SettingsError: If the method does not fit the model, or the class neither method nor model.
     """
-    found = explainer(predictor.members[0], asked)
+    member = predictor.members[0]
+    if not isinstance(member, Member):
+        raise SettingsError(
+            "an exported file shows nothing of what is inside", "explain the run that it came from"
+        )
+    found = explainer(member, asked)
     if of is None:
         return found
     if not found.of_a_class:

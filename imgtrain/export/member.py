@@ -46,8 +46,7 @@ class Exported:
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """As ``imgtrain.ensemble.Member`` does it: positions (B,), probabilities (B, C)."""
         good = views[0].mask.numpy()
-        found = [self.run(np.ascontiguousarray(batch.pixels.numpy()[good])) for batch in views]
-        probs = averaged(found)
+        probs = averaged([self.run(batch.pixels.numpy())[good] for batch in views])
         own = self.recipe.classes
         if own != tuple(classes):
             probs = probs[:, [own.index(name) for name in classes]]

@@ -94,11 +94,13 @@ def _checked(data: bytes, path: Path) -> str | None:
     """
     about = None
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        if sum(entry.file_size for entry in archive.infolist()) > len(data):
+            raise _refused(path, "more than it has room for")  # torch stores as it is
         for entry in archive.infolist():
-            name = entry.filename.partition("/")[2]
-            if name == f"extra/{KEY}":
+            name = entry.filename
+            if name.endswith(f"/extra/{KEY}"):
                 about = archive.read(entry).decode()
-            elif name.startswith("data/aotinductor") or name.endswith((".so", ".pyd", ".dll")):
+            elif "/data/aotinductor/" in name:
                 raise _refused(path, "compiled code")
             elif name.endswith(".pt"):
                 torch.load(io.BytesIO(archive.read(entry)), weights_only=True)

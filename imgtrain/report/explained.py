@@ -9,7 +9,7 @@ from pathlib import Path
 
 from imgtrain.files import write_csv, write_text
 from imgtrain.report.markup import name, percent, plural, text, whole
-from imgtrain.report.reading import read_rows
+from imgtrain.report.predictions import read_rows
 from imgtrain.starters import filled, read_template
 
 TABLE = "overlays.csv"
