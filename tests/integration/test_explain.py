@@ -93,7 +93,8 @@ def test_mistakes_of_a_run(place, command):
     ]
     for number, row in enumerate(listed, start=1):
         assert re.fullmatch(rf"{number:03d}_[A-Za-z0-9-]+\.jpg", row["file"])
-        assert Image.open(run / "explain" / row["file"]).size == (160, 160)
+        overlay = (run / "explain" / row["file"]).read_bytes()
+        assert Image.open(io.BytesIO(overlay)).size == (160, 160)
     page = (run / "explain" / "explain.html").read_text(encoding="utf-8")
     assert page.count("data:image/jpeg") == 2 * len(listed)
     assert "<b>left & right" not in page
