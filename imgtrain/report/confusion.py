@@ -12,7 +12,7 @@ from imgtrain.metrics.confusion import Ints
 from imgtrain.report.album import Album
 from imgtrain.report.markup import Cell, Column, percent, plural, sortable, text, whole
 from imgtrain.report.predictions import Predictions
-from imgtrain.report.selection import one_line
+from imgtrain.report.selection import confused, one_line
 
 MOST_CELLS = 40
 """Classes in the matrix; more would be too small to point at."""
@@ -68,12 +68,8 @@ def confusions(
 
 def _shown(matrix: Ints, pairs: Sequence[tuple[int, int]]) -> list[int]:
     """All classes, or those of the most common confusions and then those with most mistakes."""
-    if len(matrix) <= MOST_CELLS:
-        return list(range(len(matrix)))
-    told = [label for pair in pairs for label in pair]
-    mistakes = matrix.sum(axis=0) + matrix.sum(axis=1) - 2 * matrix.diagonal()
-    told += np.argsort(-mistakes, kind="stable")[:MOST_CELLS].tolist()
-    return sorted(list(dict.fromkeys(told))[:MOST_CELLS])
+    told = [label for pair in pairs for label in pair] if len(matrix) > MOST_CELLS else []
+    return sorted([*dict.fromkeys([*told, *confused(matrix, MOST_CELLS)])][:MOST_CELLS])
 
 
 def _commonest(matrix: Ints) -> list[tuple[int, int]]:

@@ -25,7 +25,6 @@ from imgtrain.report.selection import COLOURS, one_line
 
 _SHARES = {"top1": "Top-1", "top5": "Top-5", "macro_f1": "Macro F1", "ece": "Calibration error"}
 _NUMBERS = {"log_loss": "Log loss", "brier": "Brier score"}
-_HOW = {"tta": "views", "temperature": "temperature", "threshold": "threshold"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,16 +121,24 @@ def _count(value: object) -> int | None:
 
 
 def _how(found: Mapping[str, Any]) -> Iterator[str]:
-    for key, words in _HOW.items():
+    for key, words in (("tta", "views"), ("temperature", "temperature")):
         value = found.get(key)
-        if isinstance(value, dict):
-            yield ", ".join(f"{one_line(str(k))} {_short(v)}" for k, v in value.items())
-        elif value not in {None, False, ""} and value != 1:
-            yield f"{words} {_short(value)}"
+        if isinstance(value, str | float) and value not in {"", 1.0}:
+            yield f"{words} {f'{value:.4g}' if isinstance(value, float) else one_line(value, 60)}"
+    yield from _threshold(_dict(found.get("threshold")))
 
 
-def _short(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else one_line(str(value), 60)
+def _threshold(found: Mapping[str, Any]) -> Iterator[str]:
+    """What is accepted, and how much of it is right."""
+    place = number(found.get("threshold"))
+    if place is None:
+        return
+    scored = _dict(found.get("scored"))
+    coverage, precision = (number(scored.get(key)) for key in ("coverage", "precision"))
+    goal = f" for {one_line(str(found['for']), 60)}" if found.get("for") else ""
+    accepts = f" accepts {percent(coverage)}" if coverage is not None else ""
+    right = f", {percent(precision)} of them right" if accepts and precision is not None else ""
+    yield f"threshold {place:.4g}{goal}{accepts}{right}"
 
 
 def _slices(each: Evaluation) -> str:

@@ -76,6 +76,7 @@ def test_a_run_leaves_what_it_promises_and_predict_agrees_with_it(imgtrain, phot
     assert json.loads((run / "status.json").read_text())["state"] == "finished"
     assert len(rows(run / "history.csv")) == 3
     assert len(rows(run / "splits.csv")) == 60
+    assert "What the model saw" in (run / "report.html").read_text(encoding="utf-8")
 
     known = rows(run / "predictions_test.csv")
     again = imgtrain("predict", *(photos / row["path"] for row in known), "--json").json

@@ -55,6 +55,7 @@ def opened(browser):
 
     def open_page(path, **options):
         context = browser.new_context(**options)
+        context.set_default_timeout(120_000)  # many tests may share the machine
         contexts.append(context)
         page = context.new_page()
         page.heard = []

@@ -25,7 +25,12 @@ NIGHT = {
     "tta": "flip",
     "temperature": 1.31,
     "intervals": {"top1": [0.66, 0.82]},
-    "threshold": {"at": 0.5, "coverage": 0.9},
+    "threshold": {
+        "for": "precision=0.95",
+        "threshold": 0.8125,
+        "chosen_on": {"coverage": 0.9},
+        "scored": {"accepted": 90, "n": 120, "coverage": 0.75, "precision": 0.95},
+    },
     "slices": [
         {"column": "camera", "value": "roof", "n": 60, "top1": 0.5, "interval": [0.37, 0.63]},
         {"column": "camera", "value": "<b>yard", "n": 60, "top1": 1.0, "interval": None},
@@ -55,7 +60,10 @@ def test_other_evaluations_are_shown(trees):
 
     assert "night test 120 75.0%" in text
     assert "66.0 \u2013 82.0%" in text
-    assert "views flip, temperature 1.31, at 0.5, coverage 0.9" in text
+    assert (
+        "views flip, temperature 1.31, threshold 0.8125 for precision=0.95 accepts 75.0%, "
+        "95.0% of them right"
+    ) in text
     assert "camera roof 60 50.0% 37.0 \u2013 63.0%" in text
     assert "<b>yard 60 100.0% \u2013" in text
     assert "Top-1 over all kinds and severities: 55.0%; on clean pictures 75.0%." in text
@@ -71,7 +79,13 @@ def test_other_evaluations_are_shown(trees):
         {"format": 1},
         {"n": None, "top1": "high", "intervals": [], "slices": {}, "corruptions": 3},
         {"intervals": {"top1": [None, 1]}, "slices": [3, {}], "corruptions": [{"kind": "fog"}]},
-        {"top1": True, "threshold": {}, "tta": None, "temperature": 1, "name": HOSTILE[0]},
+        {
+            "top1": True,
+            "threshold": {"threshold": "x"},
+            "tta": None,
+            "temperature": 1,
+            "name": HOSTILE[0],
+        },
     ],
 )
 def test_an_evaluation_may_lack_anything(trees, content):
