@@ -5,6 +5,7 @@ speak of (``sandbox.py``), with less to do (``treatment.py``), unless a rule say
 document is covered by being there.
 """
 
+import contextlib
 import glob
 import os
 import re
@@ -235,7 +236,7 @@ class Reader:
                     Path(named[1]).write_text(block.text, encoding="utf-8")
                     return
                 if why is None:
-                    with variables(CHEAP | self.sandbox.environ):
+                    with variables(CHEAP | self.sandbox.environ), cheap_python():
                         exec(code, self.names)  # noqa: S102  # what the document tells to run
         except Exception as error:
             raise AssertionError(f"{place}: {type(error).__name__}: {error}") from error
@@ -248,24 +249,26 @@ class Reader:
             load_settings(files=[Path("piece.yaml")], environ={})
 
 
-@pytest.fixture
-def cheap_python(monkeypatch):
-    """Settings made in Python read no variables: the same cheapness reaches them here."""
+@contextlib.contextmanager
+def cheap_python():
+    """Settings made in Python read no variables: within the block they are as cheap."""
     import imgtrain.crossval.whole as crossval
     from imgtrain import training
     from imgtrain.settings.layers import flatten, from_flat
 
+    keys = {f"IMGTRAIN_{key.replace('.', '__').upper()}": key for key in all_settings()}
+
     def less(call):
         def called(settings, *rest, **more):
-            names = {s.key: f"IMGTRAIN_{s.key.replace('.', '__').upper()}"
-                     for s in all_settings().values()}  # fmt: skip
-            own = {key: CHEAP[name] for key, name in names.items() if name in CHEAP}
+            own = {keys[name]: value for name, value in CHEAP.items()}
             return call(from_flat(flatten(settings) | own), *rest, **more)
 
         return called
 
-    monkeypatch.setattr(training, "train", less(training.train))
-    monkeypatch.setattr(crossval, "cross_validate", less(crossval.cross_validate))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "train", less(training.train))
+        patch.setattr(crossval, "cross_validate", less(crossval.cross_validate))
+        yield
 
 
 def _walk(sandbox, capfd, document, *, everything):
@@ -278,14 +281,14 @@ def _walk(sandbox, capfd, document, *, everything):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_what_a_document_tells_to_type_works(sandbox, capfd, cheap_python, document):
+def test_what_a_document_tells_to_type_works(sandbox, capfd, document):
     """From top to bottom: parsed, settings checked, run; failures name file and line."""
     _walk(sandbox, capfd, document, everything=False)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_all_that_a_document_tells_to_type_works(sandbox, capfd, cheap_python, document):
+def test_all_that_a_document_tells_to_type_works(sandbox, capfd, document):
     """As above, with the commands that differ from earlier ones in nothing but their values."""
     _walk(sandbox, capfd, document, everything=True)
 

@@ -104,7 +104,7 @@ CHEAP = {
 COSTLY = re.compile(r"^imgtrain (train|export|explain|evaluate)\b")
 """Trainings: one whose flags have all been run before is only checked."""
 
-MOST = 4
+MOST = 3
 """Trainings of one document that the short tests run."""
 
 HEAVY = re.compile(r"^imgtrain (cv (?!--collect)|tune|bench)\b")
