@@ -64,7 +64,7 @@ class Tally:
         self._waiting.clear()
 
     def add(self, logits: Tensor, targets: Tensor, losses: Tensor, mask: Tensor) -> None:
-        """Count a batch, now or later, without waiting for the device; nobody may change it then.
+        """Count a batch, perhaps with later ones: its tensors must stay as they are. Never waits.
 
         Args:
             logits: Shape (B, C).

@@ -175,7 +175,7 @@ class Loader:
     def batches(
         self, shares: Iterable[Share], view: View, *, seed: int = 0, epoch: int = 0
     ) -> Generator[Batch]:
-        """The batches of ``shares``, in order; each stays valid until the next is asked for."""
+        """The batches of ``shares``, in order; pixels stay valid until the next is asked for."""
         waiting: deque[tuple[Share, _Slot, list[Future[None]]]] = deque()
         source = iter(shares)
         try:
