@@ -21,6 +21,7 @@ import argparse
 import json
 import os
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -175,6 +176,8 @@ def main() -> None:
                 run()
                 wall[name].append((time.perf_counter() - began) / args.pictures)
                 cpu[name].append((time.process_time() - spent) / args.pictures)
+            now = {name: round(1e3 * cpu[name][-1], 1) for name in TURNS}
+            sys.stderr.write(f"ms cpu a picture: {now}\n")
     print(json.dumps(told(args, wall, cpu, said), indent=2))  # noqa: T201  # its result
 
 

@@ -58,6 +58,10 @@ def test_own_options_come_first():
         "verbose",
         "plugins",
         "predict__top_k",
+        "predict__threshold",
+        "predict__coverage",
+        "predict__batch_size",
+        "predict__urls",
     ]
 
 
