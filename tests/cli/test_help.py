@@ -44,6 +44,8 @@ Commands:
   tune                        Search for good settings by short trainings.
   find-lr                     Test a range of learning rates and suggest one.
   predict                     Classify pictures with a trained model.
+  export                      Write a model file for other programs, compared
+                              with its run.
   models                      List models, or what one costs by stage.
   report                      Write the page of a run again, or of several
                               compared.
