@@ -43,7 +43,11 @@ Commands:
                               untouched test part.
   tune                        Search for good settings by short trainings.
   find-lr                     Test a range of learning rates and suggest one.
+  evaluate                    Score a trained model on labelled pictures;
+                              calibrate it.
   predict                     Classify pictures with a trained model.
+  export                      Write a model file for other programs, compared
+                              with its run.
   explain                     Show where a model looks, in pictures or in a
                               run's mistakes.
   models                      List models, or what one costs by stage.
