@@ -119,7 +119,9 @@ def tracked_as(settings: Settings) -> dict[str, str]:
     """Variables that make a child tell the same trackers: the folder knows no passwords."""
     found = {}
     for key, value in flatten(settings).items():
-        if key.startswith("track.") and value is not None:
+        # plugins may bring trackers
+        is_told = key.startswith("track.") or (key == "plugins" and value)
+        if is_told and value is not None:
             text = ",".join(value) or "none" if isinstance(value, list) else str(value)
             found[f"IMGTRAIN_{key.replace('.', '__').upper()}"] = text
     return found

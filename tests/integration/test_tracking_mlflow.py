@@ -49,6 +49,9 @@ class Gate:
         with contextlib.suppress(OSError):
             while self.is_open:
                 came, _ = self._door.accept()
+                if not self.is_open:
+                    came.close()
+                    return
                 goes = socket.create_connection(("127.0.0.1", self.target))
                 self._open += [came, goes]
                 threading.Thread(target=self._carry, args=(came, goes), daemon=True).start()
@@ -69,6 +72,8 @@ class Gate:
 
     def shut(self):
         self.is_open = False
+        with contextlib.suppress(OSError):
+            self._door.shutdown(socket.SHUT_RDWR)  # who waits at the door leaves
         self._door.close()
         for each in self._open:
             with contextlib.suppress(OSError):
