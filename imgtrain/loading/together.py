@@ -52,8 +52,8 @@ def shifted_together(pixels: Pixels, down: NDArray[np.intp], right: NDArray[np.i
     flat = np.ascontiguousarray(pixels).reshape(count * height, width * channels)
     lines = flat.take((rows + first).reshape(-1), axis=0).reshape(count * height, width, channels)
     margin = int(np.abs(right).max(initial=0))
-    tall = cv2.copyMakeBorder(lines, 0, 0, margin, margin, cv2.BORDER_REPLICATE)
-    wide = tall.reshape(count, height, width + 2 * margin, channels)
+    bordered = cv2.copyMakeBorder(lines, 0, 0, margin, margin, cv2.BORDER_REPLICATE)
+    wide = cast("Pixels", bordered).reshape(count, height, width + 2 * margin, channels)
     of_picture, of_row, of_column, _ = wide.strides
     windows = as_strided(
         wide,
