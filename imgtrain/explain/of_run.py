@@ -15,6 +15,7 @@ from imgtrain.explain.explaining import Job, explain_all
 from imgtrain.explain.methods import Asked
 from imgtrain.explain.preparing import one_model, settled
 from imgtrain.report.gallery import Reader, reader_of, worst_mistakes
+from imgtrain.report.gallery import least_sure as doubted
 from imgtrain.report.predictions import Predictions
 from imgtrain.report.reading import RunFiles, read_run
 from imgtrain.settings.schema import HardwareSettings
@@ -63,11 +64,16 @@ class Chosen:
     truth: dict[str, str]
 
 
-def mistakes(rows: Predictions, *, most: int | None = None) -> Sequence[int]:
-    """Wrong answers, the surest first; as many as the run's page shows if ``most`` is not given."""
+def mistakes(rows: Predictions, *, most: int) -> Sequence[int]:
+    """Wrong answers, the surest first."""
     places = {path: i for i, path in enumerate(rows.paths)}
-    found = worst_mistakes(rows) if most is None else worst_mistakes(rows, most)
-    return [places[mistake.path] for mistake in found]
+    return [places[mistake.path] for mistake in worst_mistakes(rows, most)]
+
+
+def shown(rows: Predictions) -> Sequence[int]:
+    """What the galleries of the run's page show."""
+    places = {path: i for i, path in enumerate(rows.paths)}
+    return [places[each.path] for each in (*worst_mistakes(rows), *doubted(rows))]
 
 
 def least_sure(rows: Predictions, *, most: int) -> Sequence[int]:
@@ -108,8 +114,8 @@ def explain_page(folder: Path) -> None:
         DataError: If nothing says where its pictures are.
     """
     run = read_run(folder)
-    shown = [(part, mistakes) for part in ("test", "val") if part in run.predictions]
-    chosen = chosen_of(folder, shown) if shown else None
+    choices = [(part, shown) for part in ("test", "val") if part in run.predictions]
+    chosen = chosen_of(folder, choices) if choices else None
     if chosen is None or not len(chosen.pictures):
         return
     name, predictor = one_model(str(folder), folder.parent, HardwareSettings())

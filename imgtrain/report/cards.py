@@ -4,15 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
-from imgtrain.metrics.confusion import Ints
 from imgtrain.report.album import Album
-from imgtrain.report.gallery import Mistake, worst_mistakes
+from imgtrain.report.gallery import Mistake, least_sure, worst_mistakes
 from imgtrain.report.markup import name, percent, plural, text
 from imgtrain.report.predictions import Predictions
-
-MOST_DOUBTED = 12
 
 
 def mistakes(rows: Predictions, classes: Sequence[str], album: Album) -> str:
@@ -38,20 +33,9 @@ def mistakes(rows: Predictions, classes: Sequence[str], album: Album) -> str:
 
 def doubted(rows: Predictions, classes: Sequence[str], album: Album) -> str:
     """The right answers with the lowest probabilities, the least sure first; nothing without."""
-    right: Ints = np.flatnonzero(rows.predicted == rows.labels)
-    sure = rows.probs[right, rows.predicted[right]]
-    order = right[np.argsort(sure, kind="stable")[:MOST_DOUBTED]].tolist()
-    if not order or sure.min() > 0.9:  # noqa: PLR2004  # nothing was doubted
+    found = least_sure(rows)
+    if not found:
         return ""
-    found = [
-        Mistake(
-            path=rows.paths[i],
-            label=int(rows.labels[i]),
-            predicted=int(rows.predicted[i]),
-            prob=float(rows.probs[i, rows.predicted[i]]),
-        )
-        for i in order
-    ]
     return (
         "<h3>Right, but least sure</h3>"
         '<p class="note">More pictures like these would help.</p>'

@@ -1,4 +1,4 @@
-"""Pictures for the page: the mistakes of which the model was most sure."""
+"""Pictures for the page: the surest mistakes, the least sure right answers, and their files."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from imgtrain.errors import ImgtrainError
+from imgtrain.metrics.confusion import Ints
 from imgtrain.report.predictions import Predictions
 
 if TYPE_CHECKING:
@@ -26,10 +27,13 @@ MOST_PIXELS = 100_000_000
 SIDE = 160
 """Shorter side of a thumbnail in pixels: sharp at 80 CSS pixels on a dense screen and more."""
 
+_SURE = 0.9
+"""Right answers from this probability on were not doubted."""
+
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """A picture, its true class and the one it was taken for, both as indices."""
+    """A picture, its true class and the one it was taken for, both as indices (the same if right)."""
 
     path: str
     label: int
@@ -39,9 +43,20 @@ class Mistake:
 
 def worst_mistakes(rows: Predictions, most: int = 24) -> list[Mistake]:
     """The wrong answers with the highest probabilities, the surest first."""
-    wrong = np.flatnonzero(rows.predicted != rows.labels)
+    wrong: Ints = np.flatnonzero(rows.predicted != rows.labels)
     sure = rows.probs[wrong, rows.predicted[wrong]]
-    order = wrong[np.argsort(-sure, kind="stable")[:most]].tolist()
+    return _answers(rows, wrong[np.argsort(-sure, kind="stable")[:most]])
+
+
+def least_sure(rows: Predictions, most: int = 12) -> list[Mistake]:
+    """The right answers with the lowest probabilities, the least sure first; none that are sure."""
+    right: Ints = np.flatnonzero(rows.predicted == rows.labels)
+    sure = rows.probs[right, rows.predicted[right]]
+    order = np.argsort(sure, kind="stable")[:most]
+    return _answers(rows, right[order]) if len(order) and sure[order[0]] <= _SURE else []
+
+
+def _answers(rows: Predictions, order: Ints) -> list[Mistake]:
     return [
         Mistake(
             path=rows.paths[i],
@@ -49,7 +64,7 @@ def worst_mistakes(rows: Predictions, most: int = 24) -> list[Mistake]:
             predicted=int(rows.predicted[i]),
             prob=float(rows.probs[i, rows.predicted[i]]),
         )
-        for i in order
+        for i in order.tolist()
     ]
 
 
