@@ -426,7 +426,7 @@ GUIDE = (Path(__file__).parents[2] / "docs" / "deployment.md").read_text(encodin
 BARE, EXACT, SERVICE = re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)
 
 
-def test_the_guides_way_to_run_an_onnx_file(imgtrain, asked, place, monkeypatch, capsys):
+def test_the_guides_way_to_run_an_onnx_file(imgtrain, place, monkeypatch, capfd):
     """Small pictures of any shape: the very pixels, and so the answers, of predict."""
     file = place / "runs/a/export/model.onnx"
     if not file.is_file():
@@ -445,7 +445,7 @@ def test_the_guides_way_to_run_an_onnx_file(imgtrain, asked, place, monkeypatch,
 
     expected = np.stack([found.probs for found in package.load(file).predict(paths)])
     np.testing.assert_allclose(known["probabilities"], expected, atol=1e-6)
-    assert len(capsys.readouterr().out.splitlines()) == 5
+    assert len(capfd.readouterr().out.splitlines()) == 5
     draw(1, 0, size=500).save("large.jpg")
     bare = known["view"]("large.jpg").astype(int)
     exec(compile(EXACT, "exact.py", "exec"), known)  # noqa: S102  # as above
