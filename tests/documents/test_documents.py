@@ -232,6 +232,7 @@ class Reader:
             elif block.language == "python":
                 named = re.search(r"`([\w/]+\.py)`", block.above)
                 code = compile(block.text, place, "exec")
+                self.sandbox.provide(re.findall(r"[\"']([^\"'\n]+)[\"']", block.text))
                 if named:
                     Path(named[1]).write_text(block.text, encoding="utf-8")
                     return
