@@ -33,7 +33,7 @@ _SURE = 0.9
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """A picture, its true class and the one it was taken for, as indices; the same if it was right."""
+    """A picture, its true class and the one it was taken for (the same if right), as indices."""
 
     path: str
     label: int
