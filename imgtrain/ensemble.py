@@ -187,10 +187,16 @@ class Member:
         return found[0][0], probs
 
 
-def read_members(chosen: Chosen, hardware: HardwareSettings) -> list[Scorer]:
+def read_members(chosen: Chosen, hardware: HardwareSettings, *, folds: bool = True) -> list[Scorer]:
     """The models, ready to score; whether they know the same classes is looked at first.
 
     A file that ``imgtrain export`` wrote is known by its ending.
+
+    Args:
+        chosen: Which they are.
+        hardware: Where they compute, and how.
+        folds: Batch normalisation goes into the convolutions: faster, and the same but for the
+            seventh digit. Without it a model answers as at the end of its training, to the bit.
 
     Raises:
         RunError: If one is broken, or knows other classes than the first.
@@ -206,7 +212,7 @@ def read_members(chosen: Chosen, hardware: HardwareSettings) -> list[Scorer]:
     }
     check_classes(classes, "combine runs that were trained on the same classes")
     return [
-        exported[file] if file in exported else _read(file, weight, hardware)
+        exported[file] if file in exported else _read(file, weight, hardware, folds=folds)
         for file, weight in zip(chosen.files, chosen.weights, strict=True)
     ]
 
@@ -215,14 +221,15 @@ def _recipe(file: Path) -> Recipe:
     return artefact.read_recipe(file) if artefact.is_classical(file) else read_recipe(file)
 
 
-def _read(file: Path, weight: float, hardware: HardwareSettings) -> Member:
+def _read(file: Path, weight: float, hardware: HardwareSettings, *, folds: bool) -> Member:
     model: torch.nn.Module
     if artefact.is_classical(file):
         found = artefact.read(file)
         model, recipe = found.model, found.recipe
     else:
         model, recipe = read_model(file)
-        fold(model)
+        if folds:
+            fold(model)
     compute = plan_compute(hardware, image_size=recipe.preprocess.size)
     narrow(model, compute)
     return Member(model, recipe, compute, weight)

@@ -224,6 +224,7 @@ def load(
     output: Path = Path("runs"),
     hardware: HardwareSettings | None = None,
     ensemble: str | None = None,
+    folds: bool = True,
 ) -> Predictor:
     """The model of a run, or several as one; the newest run when none is named.
 
@@ -236,18 +237,19 @@ def load(
         hardware: Where it computes, and how.
         ensemble: How several are combined: ``mean``, ``logits`` or ``vote``; as the
             cross-validation says, else ``mean``, if not given.
+        folds: See ``imgtrain.ensemble.read_members``.
 
     Raises:
         RunError: If it is not there or broken, or if runs know different classes.
         SettingsError: If there is nothing to combine.
     """
-    return open_models(choose(run, output, ensemble), hardware or HardwareSettings())
+    return open_models(choose(run, output, ensemble), hardware or HardwareSettings(), folds=folds)
 
 
-def open_models(chosen: Chosen, hardware: HardwareSettings) -> Predictor:
+def open_models(chosen: Chosen, hardware: HardwareSettings, *, folds: bool = True) -> Predictor:
     """The models that were chosen; see ``load``."""
     if hardware.precision == "auto" and not hardware.amp:
         hardware = hardware.model_copy(update={"precision": "fp32"})
-    members = read_members(chosen, hardware)
+    members = read_members(chosen, hardware, folds=folds)
     apply(members[0].compute)
     return Predictor(members, cast("Rule", chosen.how))

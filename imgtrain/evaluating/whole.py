@@ -77,6 +77,7 @@ def evaluate_asked(asked: Asked) -> Evaluation:
         output=asked.output,
         hardware=asked.hardware,
         ensemble=asked.ensemble,
+        folds=False,
     )
     return _Work(asked, which, predictor).done()
 

@@ -134,7 +134,9 @@ def check_wish(wish: Wish) -> None:
     require(packages, found.extra, f"--format {found.name}")
 
 
-def read_networks(chosen: Chosen, hardware: HardwareSettings) -> list[Member]:
+def read_networks(
+    chosen: Chosen, hardware: HardwareSettings, *, folds: bool = True
+) -> list[Member]:
     """The runs' networks on the CPU, in fp32.
 
     Raises:
@@ -149,7 +151,9 @@ def read_networks(chosen: Chosen, hardware: HardwareSettings) -> list[Member]:
                 "imgtrain predict and the Python API run it",
             )
     on_cpu = hardware.model_copy(update={"device": "cpu", "precision": "fp32"})
-    members = [each for each in read_members(chosen, on_cpu) if isinstance(each, Member)]
+    members = [
+        each for each in read_members(chosen, on_cpu, folds=folds) if isinstance(each, Member)
+    ]
     apply(members[0].compute)
     return members
 

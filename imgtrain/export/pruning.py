@@ -117,7 +117,7 @@ def _one(chosen: Chosen, hardware: HardwareSettings) -> Sequence[Member]:
         raise SettingsError(
             "--prune is of one network, and this run has several", f"name one: {chosen.files[0]}"
         )
-    return read_networks(chosen, hardware)
+    return read_networks(chosen, hardware, folds=False)
 
 
 def _target(wish: PruneWish, file: Path) -> Path:

@@ -11,7 +11,7 @@ PREFIX = "sklearn:"
 ESTIMATORS = ("logreg", "svm", "forest", "knn", "gbdt")
 """Logistic regression, support vectors, random forest, nearest neighbours, boosted trees."""
 
-_SECTIONS = ("data.", "run.", "predict.", "cv.")
+_SECTIONS = ("data.", "run.", "predict.", "cv.", "track.")
 _KEYS = frozenset(
     {
         *(f"model.{key}" for key in ("name", "features", "pretrained", "weights", "stem")),

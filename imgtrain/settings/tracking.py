@@ -15,7 +15,7 @@ from imgtrain.settings.wording import SomeOf
 def _names(value: object) -> object:
     """``"mlflow, wandb"`` is two names, a lone ``none`` is nobody."""
     found = modules.pieces(value)
-    if not isinstance(found, list):
+    if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
         return value
     names = list(dict.fromkeys(found))
     return [] if names in (["none"], ["off"]) else names

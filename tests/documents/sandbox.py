@@ -36,7 +36,7 @@ _TAKES_RUN = {
     *("--from-audit", "-c", "--config", "--init", "--baseline"),
 }
 _RUN_NAME = re.compile(
-    r"(?:\./)?runs/([^/*]+)|([A-Z]+|cv-[a-z]+|[a-z]+-cv|photos-[\w-]+|first|big|other)(?=/|$)"
+    r"(?:\./)?runs/([^/*]+)|([A-Z]+|cv-[a-z]+|[a-z]+-cv|photos-[\w-]+|seed-\d|first|big|other)(?=/|$)"
 )
 
 

@@ -177,7 +177,8 @@ class Reader:
             if what.block != self.block:  # variables are those of one block
                 self.block, self.typed = what.block, {}
             if what.program == "export":
-                self.typed |= dict(word.split("=", 1) for word in what.words[1:])
+                pairs = (word.partition("=") for word in what.words[1:])
+                self.typed |= {name: value for name, is_set, value in pairs if is_set}
             else:
                 self.types(what, why)
         except AssertionError as error:
@@ -325,8 +326,9 @@ def test_every_flag_and_command_in_running_text_exists(document):
 
 
 FOREIGN_FLAGS = {"--node-rank", "--master-addr", "--master-port", "--rdzv-backend", "--rdzv",
-                 "--index-url", "--no-deps", "--shm-size", "--user-data-dir"}  # fmt: skip
-"""Of torchrun, pip, docker."""
+                 "--index-url", "--no-deps", "--shm-size", "--user-data-dir", "--clear-output",
+                 "--inplace"}  # fmt: skip
+"""Of torchrun, pip, docker, jupyter."""
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))

@@ -38,6 +38,7 @@ COMPILED = (
     ),
     (r"\b(requests|httpx|urllib|uvicorn|fastapi|flask)\b", "asks or is a server"),
     (r"\b(mlflow|wandb|tensorboard)\b", "wants a tracker's records"),
+    (r"\bserve_forever\b", "goes on until it is stopped (tests/integration/test_export.py)"),
 )
 """Blocks of Python that are compiled, not run."""
 

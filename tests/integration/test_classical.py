@@ -37,7 +37,9 @@ def predicted_alike(imgtrain, root, run):
     """Whether predict says of the test pictures what the run wrote, to six digits."""
     tested = rows(run / "predictions_test.csv")
     out = run.parent / "out.csv"
-    ended = imgtrain("predict", *(root / row["path"] for row in tested), "--run", run, "--csv", out)
+    ended = imgtrain(
+        "predict", *(root / row["path"] for row in tested), "--run", run, "--csv", out, "--fresh"
+    )
     assert ended.code == 0, ended.err
     for a, b in zip(probabilities(run / "predictions_test.csv"), probabilities(out), strict=True):
         assert a == pytest.approx(b, abs=1.5e-6)

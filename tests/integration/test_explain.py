@@ -69,6 +69,13 @@ def mistakes_of(run, part="test"):
     return [row["path"] for row in sorted(wrong, key=lambda row: -float(row["prob"]))]
 
 
+def doubted_of(run, part="test"):
+    """Right answers, the least sure first, as the page shows them."""
+    right = [row for row in table(run / f"predictions_{part}.csv") if row["label"] == row["pred"]]
+    order = sorted(right, key=lambda row: float(row["prob"]))
+    return [row["path"] for row in order[:12]] if order and float(order[0]["prob"]) <= 0.9 else []
+
+
 def test_mistakes_of_a_run(place, command):
     """The surest first, as predict sees them; table, overlays and page say the same, escaped."""
     run = place / "runs" / "first"
@@ -238,7 +245,8 @@ def test_the_page_of_a_run_with_overlays(place, command):
     assert ran.code == 0, ran.err
     assert ran.out == "runs/first/report.html\n"
     listed = [row["path"] for row in table(run / "explain" / "overlays.csv")]
-    assert listed == mistakes_of(run)[:24] + mistakes_of(run, "val")[:24]
+    shown = [mistakes_of(run, part)[:24] + doubted_of(run, part) for part in ("test", "val")]
+    assert listed == list(dict.fromkeys(path for part in shown for path in part))
     assert f"{len(listed)} pictures explained by gradcam, layer4" in ran.words
     assert "has no effect" not in ran.words
     refused = command("report", "cv", "--explain")

@@ -344,7 +344,7 @@ def test_files_are_asked_as_they_are(imgtrain, place):
     for run in ("a", file):
         name = place / "views.csv"
         assert imgtrain("predict", *place.glob("new-*"), "--run", run, "--tta", "flip",
-                        "--csv", name).code == 0  # fmt: skip
+                        "--csv", name, "--fresh").code == 0  # fmt: skip
         with name.open(encoding="utf-8", newline="") as rows:
             views[run] = [float(row["prob_left"]) for row in csv.DictReader(rows)]
     np.testing.assert_allclose(views["a"], views[file], atol=1e-4)

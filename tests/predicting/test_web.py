@@ -128,7 +128,7 @@ def test_what_goes_wrong_is_said(server, web, kind, reason):
     ("address", "reason"),
     [
         ("http://127.0.0.1:9/x.png", "refused"),
-        ("http://[bad", "Invalid"),
+        ("http://[bad", "Invalid|not known"),
         ("http:///x.png", "missing"),
     ],
 )

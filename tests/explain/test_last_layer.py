@@ -36,7 +36,7 @@ FAMILIES = {
     "densenet": (densenet, 64, "features.norm5"),
     "mambaout": (of_timm("test_mambaout"), 64, "stages.3"),
     "swin": (swin, 40, "norm"),
-    "vit without a class token": (of_timm("test_vit_relpos", img_size=64), 64, "norm"),
+    "vit without a class token": (of_timm("test_vit_relpos", img_size=64), 64, "blocks.8"),
 }
 
 
