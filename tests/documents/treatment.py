@@ -26,6 +26,9 @@ CHECKED = (
     (r"^imgtrain find-lr|--lr find", "a process of its own (tests/integration/test_find_lr.py)"),
     (r"--plugin\b", "stays in the process (tests/plugins/test_guide.py runs the guide)"),
     (r"--track(ing)?[ =]", "starts a tracker (tests of the listeners)"),
+    (r"^imgtrain export .*--(int8|prune|format)", "long (tests/integration/test_export.py)"),
+    (r"--run \S+\.onnx", "wants an exported file (as above)"),
+    (r"half\.safetensors", "goes on from a pruned network (as above)"),
     (r"\$SLURM|\$\{SLURM", "a variable of a cluster"),
     (r"^imgtrain .*(/shared/|/data/|/path/)", "a place that only the reader's machine has"),
 )  # fmt: skip
@@ -38,6 +41,7 @@ COMPILED = (
     ),
     (r"\b(requests|httpx|urllib|uvicorn|fastapi|flask)\b", "asks or is a server"),
     (r"\b(mlflow|wandb|tensorboard)\b", "wants a tracker's records"),
+    (r"recipe\[\"preprocess\"\]", "goes on from one that is not run (as below)"),
     (r"\bserve_forever\b", "goes on until it is stopped (tests/integration/test_export.py)"),
 )
 """Blocks of Python that are compiled, not run."""
