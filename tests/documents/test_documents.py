@@ -17,9 +17,8 @@ import pytest
 import typer
 import yaml
 from fenced import DOCUMENTS, ROOT, SHELLS, blocks, commands, simple, spans
-from matplotlib.figure import Figure
-from matplotlib.layout_engine import PlaceHolderLayoutEngine
 from sandbox import RUNS, Sandbox, template, variables
+from small_plots import SmallFigure
 from treatment import (
     CHEAP,
     COSTLY,
@@ -105,14 +104,6 @@ def sandbox(source, tmp_path, monkeypatch, site_of_sets):
     monkeypatch.setattr("matplotlib.figure.Figure", SmallFigure)
     yield made
     console.set_verbosity(0)
-
-
-class SmallFigure(Figure):
-    """Plots of a few pixels: the pages' own tests look at large ones (tests/report)."""
-
-    def __init__(self, *rest, **more):
-        more |= {"dpi": 15, "layout": PlaceHolderLayoutEngine(True, True)}
-        super().__init__(*rest, **more)
 
 
 @pytest.fixture

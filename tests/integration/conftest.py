@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
+from small_plots import SmallFigure
 
 from imgtrain.cli import run as run_cli
 
@@ -37,6 +38,12 @@ def make_folder(root, counts, size=40, extension="png"):
 def photos(tmp_path):
     """Three classes of 20 pictures, 80 pixels wide (photos, as far as imgtrain is concerned)."""
     return make_folder(tmp_path / "photos", {"left": 20, "middle": 20, "right": 20}, size=80)
+
+
+@pytest.fixture(autouse=True)
+def _small_plots(monkeypatch):
+    """Drawing takes longer than training here."""
+    monkeypatch.setattr("matplotlib.figure.Figure", SmallFigure)
 
 
 class Ran:
