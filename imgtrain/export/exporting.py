@@ -33,8 +33,7 @@ from imgtrain.settings.schema import HardwareSettings
 RECORD = "export.json"
 """What is known of the exported files of a folder, by name."""
 
-SOME, MANY = 1, 32
-"""How many pictures are timed together."""
+SOME, MANY = 1, 32  # how many pictures are timed together
 
 _PICTURES = 256
 """To compare on and to calibrate with, where nothing else is asked for."""
@@ -42,8 +41,7 @@ _PICTURES = 256
 _DROP = 0.01
 """By so much top-1 may fall with int8, where nothing else is asked for."""
 
-_CALIBRATED = 16
-"""Pictures that are looked at together."""
+_CALIBRATED = 16  # pictures that are looked at together
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 import pytest
 import timm
 import torch
-from test_layers import swin
+from test_last_layer import swin
 from timm.models.swin_transformer import SwinTransformerBlock
 from timm.utils import AttentionExtract
 from torch import nn

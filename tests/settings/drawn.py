@@ -65,6 +65,9 @@ _AGREEING = {
     "cv.folds_file": st.none(),
     "cv.fold": st.none(),
     "cv.parallel": st.integers(1, 2),
+    "track.to": st.lists(
+        st.sampled_from(["tensorboard", "mlflow", "wandb"]), min_size=1, max_size=3, unique=True
+    ),
     "tune.space": st.one_of(
         st.none(),
         st.fixed_dictionaries(
