@@ -93,7 +93,7 @@ def test_the_limit_ends_with_the_block():
     assert torch.empty(200_000_000, dtype=torch.uint8).numel() == 200_000_000
 
 
-@pytest.mark.long  # where malloc fails, libraries of others may die of it, about once in ten times
+@pytest.mark.long  # died once of SIGSEGV where malloc failed: cause not found
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's limit of data")
 def test_a_step_under_a_real_limit_is_the_same_update():
     """2,048 pictures in too little memory: cut into pieces by real failures, the same weights."""
